@@ -1,0 +1,222 @@
+"""The `triglot` command: demo | translate | transcribe | speak | train | export-code.
+
+Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
+the verbs, so that `triglot --help` is instant.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DEFAULT_MODEL = "hub_configs/triglot-tiny"
+SMOKE_RECIPE = "tiny_smoke"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    from .processing.errors import TriglotError
+
+    try:
+        arguments.run(arguments)
+    except (TriglotError, OSError) as error:
+        print(f"triglot {arguments.verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"triglot {arguments.verb}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="triglot", description="Reads and writes text, speech and image tokens.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, run: Any, help: str, example: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name, help=help, description=help, epilog=f"example:  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
+        added.set_defaults(run=run)
+        return added
+
+    def model(to: argparse.ArgumentParser) -> None:
+        to.add_argument("--model", help=f"folder or Hub id of a checkpoint (default: {DEFAULT_MODEL})")
+        to.add_argument("--trust-remote-code", action="store_true", help="run the code that lies in the checkpoint")
+        to.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
+    demo = verb("demo", _demo, "translate a spoken sentence and show what came out", "triglot demo --out demo.wav")
+    model(demo)
+    demo.add_argument("--out", default="demo.wav", help="wav to write (default: demo.wav)")
+
+    translate = verb("translate", _translate, "speech in one language -> speech in another",
+                     "triglot translate in.wav --from en --to es -o out.wav")  # fmt: skip
+    translate.add_argument("audio", help="sound file (wav, flac, ogg, mp3)")
+    translate.add_argument("--from", dest="source", help="source language (default: the checkpoint's first)")
+    translate.add_argument("--to", dest="target", required=True, help="target language, ISO code or English name")
+    translate.add_argument("-o", "--out", required=True, help="wav to write")
+    translate.add_argument("--voice", help="sound file whose voice speaks (default: the speaker's own)")
+    translate.add_argument("--direct", action="store_true", help="no intermediate texts")
+    model(translate)
+
+    transcribe = verb("transcribe", _transcribe, "speech -> its words", "triglot transcribe in.wav --language es")
+    transcribe.add_argument("audio", help="sound file")
+    transcribe.add_argument("--language", help="ISO code or English name (default: the checkpoint's first)")
+    model(transcribe)
+
+    speak = verb("speak", _speak, "words -> speech", 'triglot speak "hola" --language es -o out.wav')
+    speak.add_argument("text")
+    speak.add_argument("--language", help="ISO code or English name (default: the checkpoint's first)")
+    speak.add_argument("--voice", help="sound file whose voice speaks (default: the decoder's own)")
+    speak.add_argument("-o", "--out", required=True, help="wav to write")
+    model(speak)
+
+    train = verb("train", _train, "run a recipe, going on where it was cut off", "triglot train tiny_smoke")
+    train.add_argument("recipe", help="YAML file, or the name of a packaged recipe")
+    train.add_argument("--output-dir", help="instead of the recipe's own")
+    train.add_argument("--stage", help="stop after this stage")
+
+    export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
+                  "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
+    export.add_argument("folder")
+    return parser
+
+
+# ---- verbs
+
+
+def _demo(arguments: argparse.Namespace) -> None:
+    from .processing.audio_io import write_audio
+    from .training.data.demo_world import DemoWorldArguments, speak
+    from .training.data.scenes import random_scene
+
+    if arguments.model is None and not os.path.isdir(DEFAULT_MODEL):
+        arguments.model = _smoke_checkpoint()
+    # the sentences of the smoke recipe; a checkpoint trained on more knows them too
+    import random
+
+    speaker, scene = DemoWorldArguments().speakers.split()[0], random_scene(random.Random(0))
+    wave, rate = speak(scene.sentence("en"), "en", speaker)
+    result = _pipeline("speech-to-speech-translation", arguments)(
+        wave, sampling_rate=rate, source_language="en", target_language="es"
+    )
+    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    lines = {
+        "spoken": scene.sentence("en"),
+        "transcript": result["source_text"],
+        "translation": result["text"],
+        "truth": scene.sentence("es"),
+        "written": f"{arguments.out} ({len(result['audio']) / result['sampling_rate']:.2f} s)",
+    }
+    _show(arguments, lines, "\n".join(f"{name:<12} {value}" for name, value in lines.items()))
+
+
+def _smoke_checkpoint() -> str:
+    from .training.run_recipe import load_recipe, run_recipe
+
+    recipe = load_recipe(SMOKE_RECIPE)
+    print(f"There is no {DEFAULT_MODEL} here: training the smoke recipe into {recipe.output_dir} first (minutes, once).")
+    return str(run_recipe(recipe))
+
+
+def _translate(arguments: argparse.Namespace) -> None:
+    from .processing.audio_io import write_audio
+
+    _check_out(arguments.out)
+    result = _pipeline("speech-to-speech-translation", arguments)(
+        arguments.audio, source_language=arguments.source, target_language=arguments.target,
+        chain=not arguments.direct, voice_prompt=arguments.voice,
+    )  # fmt: skip
+    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    texts = {"source_text": result["source_text"], "text": result["text"], "out": arguments.out}
+    _show(arguments, texts, "\n".join(value for value in texts.values() if value))
+
+
+def _transcribe(arguments: argparse.Namespace) -> None:
+    result = _pipeline("speech-recognition", arguments)(arguments.audio, language=arguments.language)
+    _show(arguments, result, result["text"])
+
+
+def _speak(arguments: argparse.Namespace) -> None:
+    from .processing.audio_io import write_audio
+
+    _check_out(arguments.out)
+    result = _pipeline("voice-text-to-speech", arguments)(
+        arguments.text, language=arguments.language, voice_prompt=arguments.voice
+    )
+    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    try:
+        from .training.run_recipe import load_recipe, run_recipe
+    except ImportError as error:
+        from .processing.errors import TriglotError
+
+        raise TriglotError(f'training needs more packages ({error.name} is missing): pip install "triglot[train]"') from error
+    run_recipe(load_recipe(arguments.recipe, arguments.output_dir), arguments.stage)
+
+
+def _export_code(arguments: argparse.Namespace) -> None:
+    for path in export_code(arguments.folder):
+        print(path)
+
+
+def export_code(folder: str | os.PathLike) -> list[Path]:
+    """Copies every file that may be shipped as Hub remote code into `folder`, flat, as transformers wants it.
+
+    Raises:
+        TriglotError: the folder does not exist.
+    """
+    from .processing.errors import TriglotError
+
+    target = Path(folder)
+    if not target.is_dir():
+        raise TriglotError(f"There is no folder {str(target)!r}.")
+    return [Path(shutil.copyfile(path, target / path.name)) for path in shipped_files()]
+
+
+def shipped_files() -> list[Path]:
+    """The files of `modeling/` and `processing/` that a checkpoint carries."""
+    from . import processing
+    from .modeling import decoders, language_model, tokenizers
+
+    rooms = [Path(str(room.__file__)).parent for room in (tokenizers, language_model, decoders, processing)]
+    return sorted(path for room in rooms for path in room.glob("*.py") if path.name != "__init__.py")
+
+
+# ---- shared
+
+
+def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
+    from transformers import pipeline
+    from transformers.utils import logging
+
+    from .processing.errors import TriglotError
+
+    logging.disable_progress_bar()
+    model = arguments.model or DEFAULT_MODEL
+    if arguments.model is None and not os.path.isdir(model):
+        raise TriglotError(f"There is no folder {model!r} here; name a checkpoint with --model.")
+    try:
+        return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code or None)
+    except OSError as error:
+        raise TriglotError(f"The checkpoint {model!r} cannot be loaded: {error}") from error
+
+
+def _check_out(path: str) -> None:
+    from .processing.errors import TriglotError
+
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise TriglotError(f"Cannot write {path!r}: the folder {folder!r} does not exist; make it first.")
+
+
+def _show(arguments: argparse.Namespace, result: dict[str, Any], text: str) -> None:
+    print(json.dumps(result, ensure_ascii=False) if arguments.json else text)

@@ -1,0 +1,48 @@
+"""Tells transformers' AutoClasses and `pipeline` about Triglot's classes; done once a process by `import triglot`."""
+
+import transformers
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
+from transformers.pipelines import PIPELINE_REGISTRY
+
+from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
+from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
+from triglot.modeling.language_model.configuration_triglot import TriglotConfig
+from triglot.modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
+from triglot.modeling.tokenizers.configuration_best_rq import BestRqConfig
+from triglot.modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
+from triglot.modeling.tokenizers.modeling_best_rq import BestRqEncoder
+from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.processing.processing_triglot import TriglotProcessor
+
+# a new tokenizer or decoder is one more line here
+COMPONENTS = (
+    (BestRqConfig, BestRqEncoder),
+    (FeatureUnitsConfig, FeatureUnits),
+    (UnitVocoderConfig, UnitVocoder),
+)
+
+
+def register() -> None:
+    """Registers config, models, processor, codec components and pipelines. Calling it again changes nothing."""
+    for config_class, model_class in COMPONENTS:
+        AutoConfig.register(config_class.model_type, config_class, exist_ok=True)
+        AutoModel.register(config_class, model_class, exist_ok=True)
+    AutoConfig.register(TriglotConfig.model_type, TriglotConfig, exist_ok=True)
+    for name in TriglotConfig.auto_classes:
+        getattr(transformers, name).register(TriglotConfig, TriglotForConditionalGeneration, exist_ok=True)
+    AutoProcessor.register(TriglotConfig, TriglotProcessor, exist_ok=True)
+
+    pipelines = TriglotProcessor.pipeline_classes()
+    for task, pipeline_class in pipelines.items():
+        if task not in PIPELINE_REGISTRY.supported_tasks:
+            PIPELINE_REGISTRY.register_pipeline(
+                task, pipeline_class=pipeline_class, pt_model=AutoModelForCausalLM, type="multimodal"
+            )
+    TriglotConfig.in_process_pipelines = {
+        task: {
+            "impl": f"{pipeline_class.__module__.rpartition('.')[2]}.{pipeline_class.__name__}",
+            "pt": ["AutoModelForCausalLM"],
+            "type": "multimodal",
+        }
+        for task, pipeline_class in pipelines.items()
+    }
