@@ -1,0 +1,1 @@
+"""Meaning, no weights: the token space, the task formats, the processor and the pipelines."""
