@@ -95,7 +95,7 @@ def parse_chain(name: str) -> TaskChain:
     """A tag's task names -> the chain.
 
     Raises:
-        TriglotError: an unknown task, no task, or a task that finds nothing to read.
+        TriglotError: an unknown task, no task, or a task that finds nothing to read or writes what is there already.
 
     Example:
         >>> [slot.key for slot in parse_chain("CAPTION MT TTS").outputs]
@@ -116,5 +116,8 @@ def parse_chain(name: str) -> TaskChain:
         if not readable:
             had = ", ".join(slot.key for slot in (source, *outputs))
             raise TriglotError(f"In the chain {name!r}, {task.name} reads {task.source}, but there is only {had}.")
-        outputs.append(Slot(task.target, "target" if task.translates else readable[0].role))
+        written = Slot(task.target, "target" if task.translates else readable[0].role)
+        if written in outputs:
+            raise TriglotError(f"In the chain {name!r}, {task.name} writes {written.key} a second time.")
+        outputs.append(written)
     return TaskChain(tasks, source, tuple(outputs))

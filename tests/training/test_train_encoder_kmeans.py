@@ -1,0 +1,175 @@
+"""From sound files to a tokenizer: pretraining, its resumption, and k-means."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from datasets import Audio, Dataset
+from transformers import TrainerCallback
+
+from triglot.modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
+from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.processing.errors import TriglotError
+from triglot.training import train_encoder as train_encoder_module
+from triglot.training.train_encoder import CropCollator, EncoderArguments, train_encoder
+from triglot.training.train_kmeans import KmeansArguments, train_kmeans
+
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "num_codebooks": 2,
+    "codebook_size": 8,
+    "batch_size": 4,
+    "crop_seconds": 0.5,
+    "warmup_steps": 1,
+    "save_steps": 2,
+    "logging_steps": 1,
+}
+
+
+def sound_file(seed: int, seconds: float, rate: int = 16_000) -> bytes:
+    generator = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    wave = 0.3 * np.sin(2 * np.pi * (150 + 50 * seed) * time * (1 + time)) + 0.05 * generator.standard_normal(
+        len(time)
+    )
+    handle = io.BytesIO()
+    soundfile.write(handle, wave.astype(np.float32), rate, format="WAV")
+    return handle.getvalue()
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    rows = [{"bytes": sound_file(i, 0.3 + 0.1 * i, 16_000 if i % 2 else 22_050), "path": None} for i in range(8)]
+    return Dataset.from_dict({"audio": rows, "text": ["x"] * 8}).cast_column("audio", Audio(decode=False))
+
+
+@pytest.fixture(scope="module")
+def encoder_dir(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "encoder"
+    return train_encoder(dataset, folder, EncoderArguments(**TINY, max_steps=3), seed=1)
+
+
+def test_the_encoder_is_saved_as_safetensors_only(encoder_dir):
+    names = {path.name for path in encoder_dir.iterdir()}
+    assert {"config.json", "model.safetensors", "checkpoints", "modeling_best_rq.py"} <= names
+    assert not {name for name in names if name.endswith((".bin", ".pt"))}
+    assert not list(encoder_dir.parent.glob(".*partial*"))
+    model = BestRqForPreTraining.from_pretrained(encoder_dir)
+    assert model.config.hidden_size == 16 and model.dtype == torch.float32
+
+
+class Interrupt(TrainerCallback):
+    """Ends the process, as it were, at the start of a step."""
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkeypatch):
+    arguments = EncoderArguments(**TINY, max_steps=5, bf16=False)
+    whole = train_encoder(dataset, tmp_path / "whole", arguments)
+
+    plain_trainer = train_encoder_module.Trainer
+    monkeypatch.setattr(
+        train_encoder_module, "Trainer", lambda **kwargs: plain_trainer(**kwargs, callbacks=[Interrupt()])
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train_encoder(dataset, tmp_path / "cut", arguments)
+    assert not (tmp_path / "cut" / "config.json").exists()
+    torn = tmp_path / "cut" / "checkpoints" / "checkpoint-3"  # killed while it was being written
+    torn.mkdir()
+    (torn / "config.json").write_text("{")
+
+    started = []
+    monkeypatch.setattr(
+        train_encoder_module, "Trainer", lambda **kwargs: plain_trainer(**kwargs, callbacks=[StartedAt(started)])
+    )
+    cut = train_encoder(dataset, tmp_path / "cut", arguments)
+    assert started == [2]
+    a, b = (BestRqForPreTraining.from_pretrained(folder).state_dict() for folder in (whole, cut))
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+    train_encoder(dataset, cut, arguments)  # a finished run has nothing left to do
+    assert started == [2, 5]
+    again = BestRqForPreTraining.from_pretrained(cut).state_dict()
+    assert all(torch.equal(b[name], again[name]) for name in b)
+
+    with pytest.raises(TriglotError, match="hidden_size 16 -> 32"):
+        train_encoder(dataset, cut, EncoderArguments(**{**TINY, "hidden_size": 32}))
+
+
+class StartedAt(TrainerCallback):
+    def __init__(self, steps: list[int]):
+        self.steps = steps
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.steps.append(state.global_step)
+
+
+def test_the_collator_crops_and_pads():
+    batch = CropCollator(100)([torch.ones(250), torch.ones(40)])
+    assert batch["input_values"].shape == batch["attention_mask"].shape == (2, 100)
+    assert batch["attention_mask"].sum(1).tolist() == [100, 40]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_kmeans_makes_a_tokenizer(dataset, encoder_dir, tmp_path, dtype):
+    arguments = KmeansArguments(codebook_size=6, layer=2, batch_size=32, dtype=dtype)
+    folder = train_kmeans(dataset, encoder_dir, tmp_path / "units", arguments, seed=2)
+    again = train_kmeans(dataset, encoder_dir, tmp_path / "again", arguments, seed=2)
+    units = FeatureUnits.from_pretrained(folder)
+    assert units.codebook_size == 6 and units.centroids.shape == (6, 16)
+    assert json.loads((folder / "config.json").read_text())["dtype"] == dtype
+    assert len(units.fingerprint) == 64 and units.fingerprint == FeatureUnits.from_pretrained(again).fingerprint
+    assert units.compute_fingerprint() == units.fingerprint
+    codes = units.encode([torch.randn(16_000)])[0]
+    assert codes.shape == (25,) and int(codes.max()) < 6
+
+
+def test_more_codes_lie_nearer_to_the_features(dataset, encoder_dir, tmp_path):
+    rows = train_encoder_module.WaveformDataset(dataset, 16_000)
+    errors = []
+    for size in (1, 8, 40):
+        arguments = KmeansArguments(codebook_size=size, layer=1, batch_size=64)
+        units = FeatureUnits.from_pretrained(train_kmeans(dataset, encoder_dir, tmp_path / str(size), arguments))
+        frames = torch.cat([units.features(rows[index]) for index in range(len(rows))])
+        codes = torch.cat(units.encode([rows[index] for index in range(len(rows))]))
+        errors.append(float((frames - units.centroids[codes]).square().sum(1).mean()))
+    spread = float((frames - frames.mean(0)).square().sum(1).mean())
+    assert errors[0] < 1.05 * spread, "features were scaled or shifted before k-means"
+    assert errors[1] < 0.8 * errors[0] and errors[2] < 0.8 * errors[1]
+
+
+def test_too_little_sound_is_told_before_fitting(dataset, encoder_dir, tmp_path):
+    with pytest.raises(TriglotError, match=r"8 utterances give 1\d\d frames, fewer than the 500 codes"):
+        train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(codebook_size=500, layer=1))
+    with pytest.raises(TriglotError, match="max_frames is 10 and codebook_size 50"):
+        train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(codebook_size=50, max_frames=10))
+    with pytest.raises(TriglotError, match="float32 or float16"):
+        train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(dtype="int8"))
+    with pytest.raises(ValueError, match="allowed is 1 to 2"):
+        train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(layer=3))
+    assert not (tmp_path / "units").exists()
+
+
+def test_broken_weights_and_data_are_errors(dataset, encoder_dir, tmp_path):
+    model = BestRqForPreTraining.from_pretrained(encoder_dir)
+    with torch.no_grad():
+        model.encoder.input_proj.bias.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "nan")
+    with pytest.raises(TriglotError, match="NaN"):
+        train_kmeans(dataset, tmp_path / "nan", tmp_path / "units", KmeansArguments(codebook_size=2, layer=1))
+    with pytest.raises(TriglotError, match="`audio` is needed"):
+        train_encoder(dataset.remove_columns("audio"), tmp_path / "x", EncoderArguments(**TINY))
+    with pytest.raises(TriglotError, match="no rows"):
+        train_encoder(dataset.select([]), tmp_path / "x", EncoderArguments(**TINY))
+    broken = Dataset.from_dict({"audio": [{"bytes": b"noise", "path": None}]})
+    with pytest.raises(TriglotError, match="audio of row 0"):
+        train_encoder(broken, tmp_path / "x", EncoderArguments(**TINY, max_steps=1))

@@ -1,0 +1,59 @@
+"""Trained parts -> one checkpoint, laid out as a Hub repository: model, processor, codecs and the code to run them."""
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
+from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
+from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ..processing.processing_triglot import TriglotProcessor
+
+
+def assemble_checkpoint(
+    language_model_dir: str | os.PathLike,
+    text_tokenizer_dir: str | os.PathLike,
+    speech_tokenizer_dir: str | os.PathLike,
+    speech_decoder_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    languages: list[str],
+) -> Path:
+    """Writes the folder whole or not at all.
+
+    Args:
+        language_model_dir: A trained `TriglotForConditionalGeneration`.
+        text_tokenizer_dir: Its text tokenizer.
+        speech_tokenizer_dir: The tokenizer whose codes it was trained on.
+        speech_decoder_dir: A decoder for those codes.
+        output_dir: The checkpoint; an older one there is replaced.
+        languages: ISO codes it was trained on, the default one first.
+
+    Raises:
+        TriglotError: parts whose fingerprints or sizes do not fit.
+    """
+    output_dir = Path(output_dir)
+    model = TriglotForConditionalGeneration.from_pretrained(language_model_dir)
+    processor = TriglotProcessor(
+        AutoTokenizer.from_pretrained(text_tokenizer_dir),
+        model.config.modalities,
+        languages,
+        sampling_rate=model.config.sampling_rate,
+    )
+    processor.codecs.speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir, dtype=torch.float32)
+    processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype=torch.float32)
+
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    partial = output_dir.parent / f".{output_dir.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        if output_dir.exists():
+            shutil.rmtree(output_dir)
+        os.replace(partial, output_dir)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return output_dir

@@ -1,0 +1,1 @@
+"""Sources of rows, the generated demo world, task mixtures and packing."""

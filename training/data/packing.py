@@ -1,0 +1,79 @@
+"""Packing: examples of different lengths -> rows of one length, with nothing seen across borders.
+
+    row:  input_ids     a a a a b b b c c . .
+          position_ids  0 1 2 3 0 1 2 0 1 0 1     each example, and the padding, starts again at 0
+          labels        - - A A - B B - C - -     -100 on inputs and padding
+
+With `attention_mask=None` the model keeps the examples of a row apart by their positions.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ...processing.errors import TriglotError
+from ...processing.processing_triglot import IGNORE
+
+
+def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> list[list[Mapping[str, Any]]]:
+    """Examples -> groups that fit a row each. First fit on a seeded shuffle.
+
+    Raises:
+        TriglotError: an example longer than a row, or no examples.
+    """
+    if not examples:
+        raise TriglotError("There are no examples to pack.")
+    longest = max(len(example["input_ids"]) for example in examples)
+    if longest > length:
+        raise TriglotError(f"The longest example has {longest} ids; pack_length is {length}: make it at least as long.")
+    order = list(range(len(examples)))
+    random.Random(seed).shuffle(order)
+    groups: list[list[Mapping[str, Any]]] = []
+    room: list[int] = []
+    open_from = 0  # rows before this one are as good as full
+    shortest = min(len(example["input_ids"]) for example in examples)
+    for index in order:
+        size = len(examples[index]["input_ids"])
+        place = next((i for i in range(open_from, len(groups)) if room[i] >= size), None)
+        if place is None:
+            groups.append([])
+            room.append(length)
+            place = len(groups) - 1
+        groups[place].append(examples[index])
+        room[place] -= size
+        while open_from < len(groups) and room[open_from] < shortest:
+            open_from += 1
+    return groups
+
+
+class PackedRows(torch.utils.data.Dataset):
+    """A map-style dataset of packed rows for Trainer."""
+
+    def __init__(self, examples: Sequence[Mapping[str, Any]], length: int, pad_id: int, seed: int = 0):
+        self.groups, self.length, self.pad_id = pack(examples, length, seed), length, pad_id
+
+    @property
+    def fill(self) -> float:
+        """Share of ids that are no padding."""
+        used = sum(len(example["input_ids"]) for group in self.groups for example in group)
+        return used / (len(self.groups) * self.length)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        ids: list[int] = []
+        labels: list[int] = []
+        positions: list[int] = []
+        for example in self.groups[index]:
+            ids += example["input_ids"]
+            labels += example["labels"]
+            positions += range(len(example["input_ids"]))
+        padding = self.length - len(ids)
+        return {
+            "input_ids": torch.tensor(ids + [self.pad_id] * padding),
+            "labels": torch.tensor(labels + [IGNORE] * padding),
+            "position_ids": torch.tensor(positions + list(range(padding))),
+        }

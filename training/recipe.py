@@ -1,0 +1,38 @@
+"""Recipes: a YAML file of stages -> checked, frozen arguments. Unknown keys name the nearest known one."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from ..processing.errors import TriglotError
+
+T = TypeVar("T")
+
+
+def parse_arguments(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
+    """Builds the frozen dataclass `cls` from one mapping of a recipe.
+
+    Args:
+        cls: A dataclass whose fields are the stage's settings, with defaults.
+        values: The stage's mapping, or None for all defaults.
+        where: How to call it in an error ("tiny.yaml, stage encoder").
+
+    Raises:
+        TriglotError: a key that the dataclass lacks, or a value of the wrong type.
+    """
+    values = dict(values or {})
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TriglotError(f"{where}: unknown key {key!r}{hint} Known keys: {', '.join(sorted(fields))}.")
+        default = fields[key].default
+        if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+            values[key] = float(value)
+        elif default is not dataclasses.MISSING and default is not None and not isinstance(value, type(default)):
+            raise TriglotError(
+                f"{where}: {key} is {value!r} ({type(value).__name__}); a {type(default).__name__} is needed."
+            )
+    return cls(**values)

@@ -1,0 +1,196 @@
+"""`triglot train RECIPE`: runs the stages of a recipe in order, each once, going on where an earlier run was cut off.
+
+    data -> text_tokenizer -> encoder -> kmeans -> decoder -> lm -> checkpoint
+
+A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
+Every stage has a folder in `output_dir`; a finished one holds `stage.json` and is not run again.
+"""
+
+import dataclasses
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..processing.errors import TriglotError
+from .assemble import assemble_checkpoint
+from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
+from .recipe import parse_arguments
+from .runs import write_whole
+from .train_decoder import DecoderArguments, train_decoder
+from .train_encoder import EncoderArguments, train_encoder
+from .train_kmeans import KmeansArguments, train_kmeans
+from .train_lm import LmArguments, train_lm
+from .train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
+
+STAGES: dict[str, type] = {
+    "data": DemoWorldArguments,
+    "text_tokenizer": TextTokenizerArguments,
+    "encoder": EncoderArguments,
+    "kmeans": KmeansArguments,
+    "decoder": DecoderArguments,
+    "lm": LmArguments,
+}
+STAGE_FILE = "stage.json"  # written when a stage is finished
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Attributes:
+        name: The file's stem.
+        output_dir: Where the stages' folders go.
+        seed: Of everything.
+        stages: {stage: its frozen arguments}.
+    """
+
+    name: str
+    output_dir: Path
+    seed: int
+    stages: Mapping[str, Any]
+
+
+def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None = None) -> Recipe:
+    """Reads and checks a recipe before anything runs.
+
+    Args:
+        recipe: Path of a YAML file, or the name of a packaged one ("tiny_smoke").
+        output_dir: Instead of the recipe's own.
+
+    Raises:
+        TriglotError: no such file, not a mapping, an unknown stage or key (the nearest known one is named).
+    """
+    path = Path(recipe)
+    packaged = resources.files(__package__) / "recipes"
+    if not path.is_file():
+        inside = Path(str(packaged)) / f"{path.name.removesuffix('.yaml')}.yaml"
+        if not inside.is_file():
+            names = sorted(entry.name for entry in packaged.iterdir() if entry.name.endswith(".yaml"))
+            raise TriglotError(f"There is no recipe {str(recipe)!r}; packaged are {', '.join(names)}.")
+        path = inside
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise TriglotError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise TriglotError(f"{path} must be a mapping with {', '.join(('output_dir', 'seed', *STAGES))}.")
+    header = {name: content.pop(name) for name in ("output_dir", "seed") if name in content}
+    unknown = sorted(set(content) - set(STAGES))
+    if unknown:
+        raise TriglotError(f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, output_dir and seed.")
+    stages = {name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}") for name, cls in STAGES.items()}
+    target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
+    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages)
+
+
+def run_recipe(recipe: Recipe, stage: str | None = None) -> Path:
+    """Runs all stages, or those up to `stage`, and assembles the checkpoint.
+
+    Returns:
+        The checkpoint's folder, or the folder of `stage`.
+
+    Raises:
+        TriglotError: an unknown stage, or a folder that holds a stage finished with other settings.
+    """
+    if stage is not None and stage not in STAGES:
+        raise TriglotError(f"There is no stage {stage!r}; stages are {', '.join(STAGES)}.")
+    runner = _Runner(recipe)
+    for name in STAGES:
+        runner.run(name)
+        if name == stage:
+            return recipe.output_dir / name
+    return runner.assemble()
+
+
+class _Runner:
+    def __init__(self, recipe: Recipe):
+        self.recipe, self.root = recipe, recipe.output_dir
+        self.minutes: dict[str, float] = {}
+        self._dataset = None
+
+    def folder(self, stage: str) -> Path:
+        return self.root / stage
+
+    @property
+    def dataset(self):
+        if self._dataset is None:
+            from datasets import load_from_disk
+
+            self._dataset = load_from_disk(str(self.folder("data") / "rows"))
+        return self._dataset
+
+    def run(self, stage: str) -> None:
+        """Runs one stage unless it is finished."""
+        settings = json.loads(json.dumps(dataclasses.asdict(self.recipe.stages[stage])))
+        done = self.folder(stage) / STAGE_FILE
+        if done.is_file():
+            before = json.loads(done.read_text(encoding="utf-8"))
+            if before["settings"] != settings or before["seed"] != self.recipe.seed:
+                raise TriglotError(
+                    f"{self.folder(stage)} holds stage {stage!r} finished with other settings; choose another output_dir, "
+                    "or delete that folder and those of the later stages."
+                )
+            print(f"[{stage}] finished before, in {before['minutes']:.1f} min")
+            return
+        print(f"[{stage}] {self.folder(stage)}")
+        start = time.monotonic()
+        steps: dict[str, Callable[[Any], Any]] = {
+            "data": self._data,
+            "text_tokenizer": self._text_tokenizer,
+            "encoder": self._encoder,
+            "kmeans": self._kmeans,
+            "decoder": self._decoder,
+            "lm": self._lm,
+        }
+        steps[stage](self.recipe.stages[stage])
+        minutes = (time.monotonic() - start) / 60
+        record = {"stage": stage, "settings": settings, "seed": self.recipe.seed, "minutes": round(minutes, 2)}
+        write_whole(done, json.dumps(record, indent=2, ensure_ascii=False))
+        print(f"[{stage}] finished in {minutes:.1f} min")
+
+    def assemble(self) -> Path:
+        """The stages' results -> `output_dir/checkpoint`."""
+        checkpoint = assemble_checkpoint(
+            self.folder("lm"),
+            self.folder("text_tokenizer"),
+            self.folder("kmeans"),
+            self.folder("decoder"),
+            self.root / "checkpoint",
+            self.recipe.stages["lm"].languages.split(),
+        )
+        print(f"[checkpoint] {checkpoint}")
+        return checkpoint
+
+    # ---- one method a stage
+
+    def _data(self, arguments: DemoWorldArguments) -> None:
+        rows = demo_world(arguments, self.recipe.seed)
+        self.folder("data").mkdir(parents=True, exist_ok=True)
+        rows.save_to_disk(str(self.folder("data") / "rows"))
+
+    def _text_tokenizer(self, arguments: TextTokenizerArguments) -> None:
+        from ..processing.languages import language_name
+        from ..processing.task_formats import TASKS
+
+        languages = [language_name(code) for code in self.recipe.stages["lm"].languages.split()]
+        tags = [f"[{task} {source} {target}]" for task in TASKS for source in languages for target in languages]
+        train_text_tokenizer([*sentences_of(self.dataset), *tags], self.folder("text_tokenizer"), arguments)
+
+    def _encoder(self, arguments: EncoderArguments) -> None:
+        train_encoder(self.dataset, self.folder("encoder"), arguments, seed=self.recipe.seed)
+
+    def _kmeans(self, arguments: KmeansArguments) -> None:
+        train_kmeans(self.dataset, self.folder("encoder"), self.folder("kmeans"), arguments, seed=self.recipe.seed)
+
+    def _decoder(self, arguments: DecoderArguments) -> None:
+        train_decoder(self.dataset, self.folder("kmeans"), self.folder("decoder"), arguments, seed=self.recipe.seed)
+
+    def _lm(self, arguments: LmArguments) -> None:
+        folders = self.folder("text_tokenizer"), self.folder("kmeans"), self.folder("lm")
+        train_lm(self.dataset, *folders, arguments, seed=self.recipe.seed)

@@ -1,0 +1,135 @@
+"""What every training stage shares: where checkpoints lie, how a run goes on, and how a finished model is written."""
+
+import dataclasses
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel, TrainingArguments
+from transformers.trainer_utils import get_last_checkpoint
+
+from ..processing.errors import TriglotError
+
+RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
+# settings that may change between two parts of one run
+FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers")
+
+
+def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[str, str]) -> str | None:
+    """Prepares the folder of checkpoints of one stage.
+
+    Args:
+        checkpoints: The folder; made if need be.
+        arguments: The stage's frozen dataclass.
+        seed: Of the run.
+        inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}.
+
+    Returns:
+        The newest complete checkpoint to go on from, or None.
+
+    Raises:
+        TriglotError: checkpoints of a run with other settings are there, or the folder cannot be written.
+    """
+    settings = {name: value for name, value in dataclasses.asdict(arguments).items() if name not in FREE_SETTINGS}
+    run = json.loads(json.dumps({"seed": seed, "inputs": dict(inputs), **settings}))
+    file, last = checkpoints / RUN_FILE, last_complete_checkpoint(checkpoints)
+    if last is not None and file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]]
+        if changed:
+            raise TriglotError(
+                f"{checkpoints} holds a run with other settings ({'; '.join(changed)}); give the settings it was started "
+                "with, choose another output_dir, or delete that folder to start anew."
+            )
+    try:
+        checkpoints.mkdir(parents=True, exist_ok=True)
+        write_whole(file, json.dumps(run, indent=2))
+    except OSError as error:
+        raise TriglotError(f"{checkpoints} cannot be written: {error}.") from error
+    return last
+
+
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; broken newer ones are removed."""
+    while folder.is_dir():
+        newest = get_last_checkpoint(str(folder))
+        if newest is None:
+            return None
+        if (Path(newest) / "trainer_state.json").is_file():  # Trainer writes it last
+            return newest
+        shutil.rmtree(newest)
+    return None
+
+
+def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: Any) -> TrainingArguments:
+    """TrainingArguments from a stage's dataclass: the same rule for devices, precision, saving and logs everywhere.
+
+    The dataclass has max_steps, batch_size, learning_rate, warmup_steps, weight_decay, max_grad_norm, bf16, save_steps
+    and logging_steps; `epochs` and `num_workers` if the stage knows them.
+    """
+    has_cuda = torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=getattr(arguments, "epochs", 3.0),
+        max_steps=arguments.max_steps,
+        per_device_train_batch_size=arguments.batch_size,
+        learning_rate=arguments.learning_rate,
+        warmup_steps=min(arguments.warmup_steps, arguments.max_steps // 10)
+        if arguments.max_steps > 0
+        else arguments.warmup_steps,
+        weight_decay=arguments.weight_decay,
+        max_grad_norm=arguments.max_grad_norm,
+        lr_scheduler_type=more.pop("lr_scheduler_type", "cosine"),
+        bf16=arguments.bf16 and (not has_cuda or torch.cuda.is_bf16_supported()),
+        use_cpu=not has_cuda,
+        save_strategy="steps",
+        save_steps=arguments.save_steps,
+        save_total_limit=2,
+        logging_steps=arguments.logging_steps,
+        dataloader_num_workers=getattr(arguments, "num_workers", 0),
+        dataloader_pin_memory=has_cuda,
+        remove_unused_columns=False,
+        report_to="none",
+        seed=seed,
+        data_seed=seed,
+        **more,
+    )
+
+
+def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] = ("checkpoints",)) -> None:
+    """Saves a model into `output_dir` so that no half-written model can ever be loaded from it.
+
+    The files are written beside their place and moved one by one, `config.json` last: without it, nothing loads.
+
+    Args:
+        model: On any device.
+        output_dir: Made if need be; files of an older model in it are replaced.
+        keep: Entries of the folder that are no part of the model.
+    """
+    output_dir.mkdir(parents=True, exist_ok=True)
+    partial = output_dir.parent / f".{output_dir.name}.{uuid.uuid4().hex[:8]}.partial"
+    try:
+        model.save_pretrained(partial)
+        (output_dir / "config.json").unlink(missing_ok=True)
+        for stale in output_dir.iterdir():
+            if stale.name not in keep and stale.suffix in (".safetensors", ".py") or stale.name.endswith(".index.json"):
+                stale.unlink()
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
+            os.replace(path, output_dir / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)

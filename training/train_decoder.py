@@ -1,0 +1,232 @@
+"""Stage 3 of the media models: train `UnitVocoder`, speech codes + a voice -> waveform, on transformers.Trainer.
+
+    dataset {"audio": {"bytes", "path"}, "speaker"} ─ load_audio ─▶ waveform (S,) at the tokenizer's rate
+    waveform ─ tokenizer ─▶ codes (T,), ─ autocorrelation ─▶ F0 (4 T,), ─ log-mel statistics ─▶ voice (V,)
+    crops of `crop_seconds`, with the voice of ANOTHER utterance of the same speaker ─▶ UnitVocoder.forward ─▶ loss
+
+Codes, F0 and voices are computed once; sound is read again for every crop, so memory stays small.
+"""
+
+import copy
+import dataclasses
+import math
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+from transformers import Trainer
+
+from ..modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
+from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..processing.audio_io import load_audio
+from ..processing.errors import TriglotError
+from .runs import open_run, save_whole, trainer_arguments
+
+ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderArguments:
+    """Settings of the stage; the widths and depths are those of `UnitVocoderConfig`."""
+
+    hidden_size: int = 256
+    mlp_size: int = 512
+    depth_codes: int = 3
+    depth_frames: int = 4
+    f0_hidden_size: int = 128
+    f0_mlp_size: int = 256
+    f0_depth_codes: int = 3
+    f0_depth_frames: int = 2
+    voice_hidden_size: int = 128
+    num_mel_bins: int = 80
+    max_steps: int = 2_000
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    max_grad_norm: float = 2.0
+    crop_seconds: float = 1.92  # s; 48 codes at 25 Hz
+    bf16: bool = True  # autocast in training; signal processing stays float32
+    dtype: str = "float32"  # of the saved weights: "float32" or "float16"
+    save_steps: int = 500
+    logging_steps: int = 50
+
+    def __post_init__(self):
+        if self.dtype not in ("float32", "float16"):
+            raise TriglotError(f'dtype is {self.dtype!r}; allowed is "float32" or "float16".')
+        for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
+            if getattr(self, name) < 1:
+                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not self.crop_seconds > 0:
+            raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
+
+    def model_settings(self) -> dict[str, Any]:
+        """The fields that `UnitVocoderConfig` shares."""
+        known = {field.name for field in dataclasses.fields(UnitVocoderConfig)}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name in known and name != "dtype"}
+
+
+def train_decoder(
+    dataset: datasets.Dataset,
+    tokenizer_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    arguments: DecoderArguments,
+    *,
+    seed: int = 0,
+) -> Path:
+    """Trains a `UnitVocoder` for the tokenizer saved in `tokenizer_dir`.
+
+    Args:
+        dataset: Columns "audio" (dicts {"bytes", "path"}: `Audio(decode=False)`) and "speaker" (str).
+        tokenizer_dir: Folder of a `FeatureUnits` tokenizer with a code book.
+        output_dir: Becomes the folder of the model, with `checkpoints/` in it; a run that was cut off goes on.
+        arguments: Settings of the stage.
+        seed: Of the initial weights, crops and voices.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        TriglotError: missing columns, unreadable sound, codes that do not fit the sound, checkpoints of other settings,
+            or a loss that is not finite.
+    """
+    from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+
+    return fit_decoder(dataset, FeatureUnits.from_pretrained(tokenizer_dir), output_dir, arguments, seed=seed)
+
+
+def fit_decoder(
+    dataset: datasets.Dataset,
+    tokenizer: MediaTokenizer,
+    output_dir: str | os.PathLike,
+    arguments: DecoderArguments,
+    *,
+    seed: int = 0,
+) -> Path:
+    """`train_decoder` with the tokenizer as an object: any speech `MediaTokenizer` without deduplication."""
+    missing = {"audio", "speaker"} - set(dataset.column_names)
+    if missing:
+        raise TriglotError(f"The dataset lacks {sorted(missing)}; it has {dataset.column_names}.")
+    if len(dataset) == 0:
+        raise TriglotError("The dataset is empty; the decoder needs at least one utterance.")
+    output_dir = Path(output_dir)
+    checkpoints = output_dir / "checkpoints"
+    last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
+
+    torch.manual_seed(seed)
+    model = UnitVocoder(
+        UnitVocoderConfig(
+            codebook_size=tokenizer.codebook_size,
+            fingerprint=tokenizer.fingerprint,
+            sampling_rate=tokenizer.sampling_rate,
+            frame_rate=tokenizer.frame_rate,
+            **arguments.model_settings(),
+        )
+    )
+    crops = UtteranceCrops(dataset, tokenizer, model, arguments.crop_seconds)
+    model.set_voice_statistics(crops.voices)
+    trainer = DecoderTrainer(
+        model=model,
+        args=trainer_arguments(checkpoints, arguments, seed=seed),
+        train_dataset=crops,
+        data_collator=collate_crops,
+    )
+    trainer.train(resume_from_checkpoint=last)
+    save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
+    return output_dir
+
+
+class UtteranceCrops(torch.utils.data.Dataset):
+    """Random crops, aligned to codes, of utterances whose codes, F0 and voices are computed once."""
+
+    def __init__(
+        self, dataset: datasets.Dataset, tokenizer: MediaTokenizer, model: UnitVocoder, crop_seconds: float
+    ) -> None:
+        self.dataset, self.rate, self.per_code = dataset, model.config.sampling_rate, model.samples_per_code
+        self.per_frame = model.config.hop_length
+        self.crop = max(1, round(crop_seconds * model.config.frame_rate))
+        self.codes: list[torch.Tensor] = []
+        self.f0: list[torch.Tensor] = []
+        self.gain: list[float] = []
+        voices: list[torch.Tensor] = []
+        speakers: dict[str, list[int]] = defaultdict(list)
+        for index, speaker in enumerate(dataset["speaker"]):
+            speakers[speaker].append(index)
+        self.group = [speakers[speaker] for speaker in dataset["speaker"]]
+        for start in tqdm(range(0, len(dataset), ENCODE_BATCH), desc="codes, F0 and voices"):
+            waves = [self._read(index) for index in range(start, min(start + ENCODE_BATCH, len(dataset)))]
+            for wave, codes in zip(waves, tokenizer.encode(waves)):
+                if len(codes) != -(-len(wave) // self.per_code):
+                    raise TriglotError(
+                        f"Utterance {len(self.codes)} has {len(wave)} samples and {len(codes)} codes; one code for every "
+                        f"{self.per_code} samples is needed: switch the tokenizer's deduplication off."
+                    )
+                level = model.normalise_level(wave)
+                self.gain.append(float(level.abs().max() / wave.abs().max()))
+                self.codes.append(codes.to(torch.int32))
+                padded = F.pad(level, (0, len(codes) * self.per_code - len(wave)))
+                self.f0.append(model.estimate_f0(padded).to(torch.float32))
+                voices.append(model.voice_from_waveform(wave))
+        self.voices = torch.stack(voices)
+
+    def _read(self, index: int) -> torch.Tensor:
+        name = f"utterance {index}"
+        return torch.from_numpy(load_audio(self.dataset[index]["audio"], target_rate=self.rate, name=name))
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        """codes (T,), waveforms (T samples_per_code,), f0 (N,), voices (V,), mask (T,), T = the crop's codes."""
+        codes = self.codes[index]
+        start = int(torch.randint(max(1, len(codes) - self.crop + 1), ()))
+        kept = min(self.crop, len(codes) - start)
+        missing = self.crop - kept
+        wave = self._read(index)[start * self.per_code : (start + kept) * self.per_code] * self.gain[index]
+        frames = self.per_code // self.per_frame
+        # another utterance of the speaker, so that the condition tells who speaks and not what is said
+        others = [other for other in self.group[index] if other != index] or [index]
+        other = others[int(torch.randint(len(others), ()))]
+        return {
+            "codes": F.pad(codes[start : start + kept].long(), (0, missing)),
+            "waveforms": F.pad(wave, (0, self.crop * self.per_code - len(wave))),
+            "f0": F.pad(self.f0[index][start * frames : (start + kept) * frames], (0, missing * frames)),
+            "voices": self.voices[other],
+            "mask": torch.arange(self.crop) < kept,
+        }
+
+
+def collate_crops(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Crops are equally long, so a batch is a stack."""
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+class DecoderTrainer(Trainer):
+    """Logs the parts of the loss, and stops when the loss is not finite."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts: dict[str, list[float]] = defaultdict(list)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**inputs)
+        loss = float(output.loss.detach())
+        if not math.isfinite(loss):
+            raise TriglotError(
+                f"The loss is {loss} at step {self.state.global_step}; lower learning_rate "
+                f"({self.args.learning_rate:g}) or switch bf16 off, and look for broken recordings."
+            )
+        for name in ("stft_loss", "mel_loss", "f0_loss", "voicing_loss"):
+            self._parts[name].append(float(output[name]))
+        return (output.loss, output) if return_outputs else output.loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        logs = {**logs, **{name: round(sum(values) / len(values), 4) for name, values in self._parts.items()}}
+        self._parts.clear()
+        super().log(logs, start_time)

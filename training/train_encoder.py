@@ -1,0 +1,161 @@
+"""Stage 1: a speech encoder from sound alone, by BEST-RQ (arXiv 2202.01855).
+
+    datasets.Dataset with "audio" ─ load_audio ─ random crops (B, S) ─ BestRqForPreTraining ─ folder with safetensors
+
+Checkpoints lie in `output_dir/checkpoints`; a run that was cut off goes on from the last complete one. The finished model
+lies in `output_dir` itself, where `FeatureUnits.from_encoder` and `train_kmeans` take it from.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Audio, Dataset
+from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
+from ..modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
+from ..processing.audio_io import load_audio
+from ..processing.errors import TriglotError
+from .runs import open_run, save_whole, trainer_arguments
+
+
+@dataclass(frozen=True)
+class EncoderArguments:
+    """Settings of `train_encoder`. The sizes are those of `BestRqConfig`."""
+
+    hidden_size: int = 192
+    num_hidden_layers: int = 4
+    num_attention_heads: int = 4
+    intermediate_size: int = 768
+    conv_kernel_size: int = 7
+    num_codebooks: int = 4
+    codebook_size: int = 256
+    mask_probability: float = 0.04  # share of 25 Hz frames at which a masked span starts
+    mask_span: int = 10  # frames of 25 Hz
+    epochs: float = 6.0
+    max_steps: int = -1  # above 0: instead of epochs
+    batch_size: int = 16  # crops per step and device
+    learning_rate: float = 1e-3  # peak; cosine decay to 0
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    crop_seconds: float = 6.0  # longer utterances are cut at random to this length
+    bf16: bool = True  # autocast; also on a CPU
+    save_steps: int = 500
+    logging_steps: int = 50
+    num_workers: int = 0  # processes that read sound files
+
+
+class WaveformDataset(torch.utils.data.Dataset):
+    """The "audio" column of a `datasets.Dataset` as float32 waveforms (S,) at one rate, read when asked for."""
+
+    def __init__(self, dataset: Dataset, sampling_rate: int):
+        self.rows = undecoded(dataset)
+        self.sampling_rate = sampling_rate
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        row = self.rows[int(index)]
+        return torch.from_numpy(load_audio(row["audio"], target_rate=self.sampling_rate, name=f"audio of row {index}"))
+
+
+class CropCollator:
+    """Waveforms of any length -> {"input_values": (B, S), "attention_mask": (B, S)}, S <= `crop_samples`."""
+
+    def __init__(self, crop_samples: int):
+        self.crop_samples = crop_samples
+
+    def __call__(self, waveforms: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        crops = [self._crop(waveform) for waveform in waveforms]
+        longest = max(len(crop) for crop in crops)
+        values = torch.zeros(len(crops), longest)
+        mask = torch.zeros(len(crops), longest, dtype=torch.long)
+        for index, crop in enumerate(crops):
+            values[index, : len(crop)] = crop
+            mask[index, : len(crop)] = 1
+        return {"input_values": values, "attention_mask": mask}
+
+    def _crop(self, waveform: torch.Tensor) -> torch.Tensor:
+        spare = len(waveform) - self.crop_samples
+        if spare <= 0:
+            return waveform
+        start = int(torch.randint(spare + 1, ()))
+        return waveform[start : start + self.crop_samples]
+
+
+def train_encoder(
+    dataset: Dataset, output_dir: str | os.PathLike, arguments: EncoderArguments | None = None, *, seed: int = 0
+) -> Path:
+    """Trains an encoder and saves it with its pretraining heads.
+
+    Args:
+        dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate.
+        output_dir: Where the model and, under `checkpoints`, the state of the run go.
+        arguments: Settings; default: `EncoderArguments()`.
+        seed: Of weights, targets, crops, masks and the order of the data.
+
+    Returns:
+        `output_dir`, complete.
+
+    Raises:
+        TriglotError: no "audio" column, no rows, a broken sound file, or checkpoints of other settings.
+    """
+    arguments = arguments or EncoderArguments()
+    output_dir = Path(output_dir)
+    config = BestRqConfig(
+        hidden_size=arguments.hidden_size,
+        num_hidden_layers=arguments.num_hidden_layers,
+        num_attention_heads=arguments.num_attention_heads,
+        intermediate_size=arguments.intermediate_size,
+        conv_kernel_size=arguments.conv_kernel_size,
+        num_codebooks=arguments.num_codebooks,
+        codebook_size=arguments.codebook_size,
+        mask_probability=arguments.mask_probability,
+        mask_span=arguments.mask_span,
+    )
+    crop_samples = int(arguments.crop_seconds * config.sampling_rate)
+    if crop_samples < config.samples_per_frame:
+        raise TriglotError(f"crop_seconds is {arguments.crop_seconds}; at least one frame of 0.04 s is needed.")
+    waveforms = WaveformDataset(dataset, config.sampling_rate)
+    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    set_seed(seed)
+    trainer = Trainer(
+        model=BestRqForPreTraining(config),
+        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
+        data_collator=CropCollator(crop_samples),
+        train_dataset=waveforms,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if trainer.is_world_process_zero():
+        save_whole(model.float().cpu(), output_dir)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir
+
+
+def undecoded(dataset: Dataset) -> Dataset:
+    """The dataset with its "audio" column as bytes and paths, which `load_audio` reads without torchcodec.
+
+    Raises:
+        TriglotError: no such column, or no rows.
+    """
+    if "audio" not in dataset.column_names:
+        raise TriglotError(
+            f"The dataset has the columns {', '.join(dataset.column_names)}; `audio` is needed: rename the column that "
+            "holds the sound."
+        )
+    if len(dataset) == 0:
+        raise TriglotError("The dataset has no rows; at least one utterance is needed.")
+    feature = dataset.features["audio"]
+    if isinstance(feature, Audio) and feature.decode:
+        dataset = dataset.cast_column("audio", Audio(decode=False))
+    return dataset.select_columns(["audio"])

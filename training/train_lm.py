@@ -1,0 +1,177 @@
+"""Stage 4: the token language model. A text LLM, or a new one, grows rows for media codes and learns all tasks at once.
+
+    rows of sound and text ─ speech tokenizer, text tokenizer ─▶ examples of every task ─ packed ─▶ Trainer
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel, Trainer, set_seed
+
+from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration, extend_text_model
+from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ..processing.errors import TriglotError
+from ..processing.languages import resolve_language
+from ..processing.processing_triglot import TriglotProcessor
+from .data.packing import PackedRows
+from .data.token_examples import token_examples
+from .runs import open_run, save_whole, trainer_arguments
+
+DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
+
+
+@dataclass(frozen=True)
+class LmArguments:
+    """Settings of `train_lm`."""
+
+    text_model: str = ""  # folder or Hub id of a causal LM to start from; "" for a new Llama of the sizes below
+    hidden_size: int = 256
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 4
+    intermediate_size: int = 704
+    tie_word_embeddings: bool = True
+    init: str = "mean"  # of the new rows: zero | mean | centroids
+    languages: str = "en es"  # ISO codes; the first is the default
+    tasks: str = DEFAULT_TASKS
+    image_codes: int = 64  # rows kept for an image tokenizer; 0 for none
+    image_grid: str = "4 4"  # h w
+    text_budget: int = 128  # most text ids of an output span
+    speech_budget: int = 750  # most codes of an output span; 30 s at 25 Hz
+    pack_length: int = 1024  # ids of a packed row
+    max_steps: int = 1_500
+    batch_size: int = 8  # packed rows per step and device
+    learning_rate: float = 1e-3
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    bf16: bool = True
+    dtype: str = "float32"  # of the saved weights
+    save_steps: int = 500
+    logging_steps: int = 50
+
+    def __post_init__(self):
+        if self.dtype not in ("float32", "float16", "bfloat16"):
+            raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
+        for language in self.languages.split():
+            resolve_language(language)
+
+    @property
+    def task_list(self) -> list[str]:
+        return [task.strip() for task in self.tasks.split(",")]
+
+
+def make_processor(
+    text_tokenizer_dir: str | os.PathLike, speech_tokenizer: FeatureUnits, rows: int | None, arguments: LmArguments
+) -> TriglotProcessor:
+    """A processor for these tokenizers. `rows`: embedding rows of the text LLM; None for as many as it has tokens."""
+    tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir)
+    modalities: list[dict[str, Any]] = [
+        {"name": "text", "size": rows if rows is not None else len(tokenizer)},
+        speech_tokenizer.describe_modality(),
+    ]
+    if arguments.image_codes:
+        grid = [int(side) for side in arguments.image_grid.split()]
+        modalities.append({"name": "image", "size": arguments.image_codes, "fingerprint": "", "grid": grid})
+    processor = TriglotProcessor(
+        tokenizer, modalities, arguments.languages.split(), sampling_rate=speech_tokenizer.sampling_rate or 16_000
+    )
+    processor.codecs.speech_tokenizer = speech_tokenizer
+    return processor
+
+
+def make_model(base: PreTrainedModel, processor: TriglotProcessor, arguments: LmArguments) -> TriglotForConditionalGeneration:
+    """The text LLM with rows for the media, and a generation config that knows the span grammar."""
+    centroids = {"speech": processor.codecs.speech_tokenizer.centroids} if arguments.init == "centroids" else None
+    model = extend_text_model(
+        base, processor.modalities, arguments.init, centroids=centroids,
+        sampling_rate=processor.sampling_rate, inplace=True,
+    )  # fmt: skip
+    settings = model.generation_config
+    settings.bos_token_id = processor.tokenizer.bos_token_id
+    settings.eos_token_id = processor.eos_id
+    settings.pad_token_id = processor.pad_id
+    budgets = {"text": arguments.text_budget, "speech": arguments.speech_budget}
+    settings.span_grammar = processor.span_grammar(budgets)
+    # the stock pipelines would otherwise stop after 256 ids
+    settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + 8
+    return model
+
+
+def train_lm(
+    rows: Sequence[Any],
+    text_tokenizer_dir: str | os.PathLike,
+    speech_tokenizer_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    arguments: LmArguments | None = None,
+    *,
+    seed: int = 0,
+) -> Path:
+    """Trains the language model on every task that the rows allow.
+
+    Args:
+        rows: Dicts with AudioPaLM's fields (see `token_examples`), e.g. a `datasets.Dataset`.
+        text_tokenizer_dir: A fast tokenizer; the text LLM's own where `text_model` is given.
+        speech_tokenizer_dir: A `FeatureUnits` folder.
+        output_dir: Becomes the model's folder; the run's state lies in `checkpoints` below it.
+        arguments: Settings; default: `LmArguments()`.
+        seed: Of the new weights, the packing and the order of the data.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        TriglotError: tasks without data, examples longer than `pack_length`, or checkpoints of other settings.
+    """
+    arguments = arguments or LmArguments()
+    output_dir = Path(output_dir)
+    speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir)
+    last = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": speech_tokenizer.fingerprint}
+    )
+    set_seed(seed)
+    base = AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32) if arguments.text_model else None
+    text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
+    processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
+    packed = PackedRows(
+        token_examples(rows, processor, arguments.task_list), arguments.pack_length, processor.pad_id, seed
+    )
+    print(f"{len(packed)} packed rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+    model = make_model(base if base is not None else _new_llama(processor, arguments), processor, arguments)
+
+    trainer = Trainer(
+        model=model,
+        args=trainer_arguments(
+            output_dir / "checkpoints", arguments, seed=seed, gradient_checkpointing=arguments.gradient_checkpointing
+        ),
+        train_dataset=packed,
+    )
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        save_whole(trained.to("cpu", getattr(torch, arguments.dtype)), output_dir)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir
+
+
+def _new_llama(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
+    """A Llama with random weights for the processor's text tokenizer."""
+    tokenizer = processor.tokenizer
+    return AutoModelForCausalLM.from_config(
+        LlamaConfig(
+            vocab_size=processor.modalities[0]["size"],
+            hidden_size=arguments.hidden_size,
+            intermediate_size=arguments.intermediate_size,
+            num_hidden_layers=arguments.num_hidden_layers,
+            num_attention_heads=arguments.num_attention_heads,
+            max_position_embeddings=4096,
+            tie_word_embeddings=arguments.tie_word_embeddings,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
