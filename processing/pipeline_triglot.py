@@ -1,8 +1,8 @@
 """TriglotPipeline: what all Triglot pipelines share. One subclass a task says which chain it runs and what it returns.
 
-    preprocess   input + languages -> processor -> input_ids (1, T), output_spans (1, S), voice (1, V)
-    _forward     model.generate, kept to the span grammar -> new ids (1, L)
-    postprocess  ids -> pieces -> a dict
+preprocess   input + languages -> processor -> input_ids (1, T), output_spans (1, S), voice (1, V)
+_forward     model.generate, kept to the span grammar -> new ids (1, L)
+postprocess  ids -> pieces -> a dict
 """
 
 import os
@@ -45,7 +45,9 @@ class TriglotPipeline(Pipeline):
     def __init__(self, *args: Any, speech_decoder: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if not hasattr(self.processor, "codecs"):
-            raise TriglotError(f"The {self.task_name} pipeline needs a TriglotProcessor; came {type(self.processor).__name__}.")
+            raise TriglotError(
+                f"The {self.task_name} pipeline needs a TriglotProcessor; came {type(self.processor).__name__}."
+            )
         self._check_vocabulary()
         self.processor.to(self.device)
         if speech_decoder is not None:
@@ -87,7 +89,10 @@ class TriglotPipeline(Pipeline):
                 f"{self.task_name} got unknown arguments {unknown}; it takes {', '.join(sorted(allowed))}, "
                 "generate_kwargs and transformers' generation parameters."
             )
-        generate = {**{key: value for key, value in kwargs.items() if key in _GENERATION_KEYS}, **(generate_kwargs or {})}
+        generate = {
+            **{key: value for key, value in kwargs.items() if key in _GENERATION_KEYS},
+            **(generate_kwargs or {}),
+        }
         preprocess = {key: value for key, value in kwargs.items() if key in allowed}
         return preprocess, ({"generate_kwargs": generate} if generate else {}), {}
 
@@ -112,9 +117,15 @@ class TriglotPipeline(Pipeline):
         languages = {"source_language": source_language, "target_language": target_language}
         reads_speech = self.speech_input(inputs)
         wave = self.processor.load_audio(inputs, sampling_rate) if reads_speech else None
-        prompt = self.processor.load_audio(voice_prompt, sampling_rate, name="voice_prompt") if voice_prompt is not None else wave
+        prompt = (
+            self.processor.load_audio(voice_prompt, sampling_rate, name="voice_prompt")
+            if voice_prompt is not None
+            else wave
+        )
         if reads_speech:
-            features = self.processor(audio=wave, sampling_rate=self.processor.sampling_rate, task=chain_name, **languages)
+            features = self.processor(
+                audio=wave, sampling_rate=self.processor.sampling_rate, task=chain_name, **languages
+            )
         else:
             features = self.processor(text=inputs, task=chain_name, **languages)
         batch = dict(features)
@@ -167,4 +178,3 @@ class TriglotPipeline(Pipeline):
     def speech_result(self, wave: Any) -> dict[str, Any]:
         """{"audio": float32 (samples,), "sampling_rate": Hz}."""
         return {"audio": wave, "sampling_rate": self.processor.sampling_rate}
-

@@ -54,7 +54,9 @@ class TriglotProcessor(ProcessorMixin):
         chat_template: str | None = None,
     ):
         if modalities is None:
-            raise TriglotError("TriglotProcessor needs modalities=, the entries of the model's config (config.modalities).")
+            raise TriglotError(
+                "TriglotProcessor needs modalities=, the entries of the model's config (config.modalities)."
+            )
         self.modalities = [dict(entry) for entry in modalities]
         self.languages = [resolve_language(code) if code not in LANGUAGES else code for code in languages or LANGUAGES]
         self.sampling_rate = sampling_rate
@@ -195,7 +197,9 @@ class TriglotProcessor(ProcessorMixin):
         given = {"text": text, "speech": audio, "image": images}
         present = [name for name, value in given.items() if value is not None]
         if len(present) != 1:
-            raise TriglotError(f"Exactly one of text, audio and images is needed; came {', '.join(present) or 'none'}.")
+            raise TriglotError(
+                f"Exactly one of text, audio and images is needed; came {', '.join(present) or 'none'}."
+            )
         value = given[present[0]]
         batched = isinstance(value, (list, tuple)) and not (
             present[0] == "speech" and value and all(isinstance(item, (int, float, np.number)) for item in value)
@@ -243,7 +247,9 @@ class TriglotProcessor(ProcessorMixin):
         wave = load_audio(audio, sampling_rate, target_rate=self.sampling_rate, name=name)
         seconds = len(wave) / self.sampling_rate
         if seconds > MAX_AUDIO_SECONDS:
-            raise TriglotError(f"{name} lasts {seconds:.1f} s; at most {MAX_AUDIO_SECONDS:.0f} s at a time: cut it first.")
+            raise TriglotError(
+                f"{name} lasts {seconds:.1f} s; at most {MAX_AUDIO_SECONDS:.0f} s at a time: cut it first."
+            )
         return wave
 
     # ---- ids -> media out
@@ -277,8 +283,13 @@ class TriglotProcessor(ProcessorMixin):
         single = not ids or not isinstance(ids[0], list)
         rows = [ids] if single else ids
         voices = voices if voices is not None else [None] * len(rows)
-        runs = [[run for run in self.space.split(row, self.control_ids) if run.modality in modes[generation_mode]] for row in rows]
-        pieces: list[list[Any]] = [[self._text(run.codes) if run.modality == "text" else None for run in row] for row in runs]
+        runs = [
+            [run for run in self.space.split(row, self.control_ids) if run.modality in modes[generation_mode]]
+            for row in rows
+        ]
+        pieces: list[list[Any]] = [
+            [self._text(run.codes) if run.modality == "text" else None for run in row] for row in runs
+        ]
         for modality in self.space.names[1:]:
             places = [(i, j) for i, row in enumerate(runs) for j, run in enumerate(row) if run.modality == modality]
             if places:
@@ -305,7 +316,9 @@ class TriglotProcessor(ProcessorMixin):
         rows = [ids] if single else ids
         begin = self.space.span_ids("speech")[0] if "speech" in self.space.names else None
         if begin is not None and all(begin in row for row in rows):
-            waves = [torch.from_numpy(row[-1]) for row in self.post_process_multimodal_output(rows, generation_mode="audio")]
+            waves = [
+                torch.from_numpy(row[-1]) for row in self.post_process_multimodal_output(rows, generation_mode="audio")
+            ]
             return waves[0] if len(waves) == 1 else waves
         return self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **kwargs)
 
@@ -315,7 +328,9 @@ class TriglotProcessor(ProcessorMixin):
 
     # ---- model, devices, disk
 
-    def span_grammar(self, budgets: Mapping[str, int] | None = None, tasks: Sequence[str] | None = None) -> dict[str, Any]:
+    def span_grammar(
+        self, budgets: Mapping[str, int] | None = None, tasks: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """What `generation_config.span_grammar` holds for this vocabulary.
 
         Args:
@@ -325,7 +340,11 @@ class TriglotProcessor(ProcessorMixin):
         from .task_formats import TASKS
 
         chains = [parse_chain(name) for name in (tasks if tasks is not None else (*TASKS, "ASR AST", "ASR AST S2ST"))]
-        fitting = [chain for chain in chains if {slot.modality for slot in (chain.source, *chain.outputs)} <= set(self.space.names)]
+        fitting = [
+            chain
+            for chain in chains
+            if {slot.modality for slot in (chain.source, *chain.outputs)} <= set(self.space.names)
+        ]
         return {
             "budgets": dict(budgets or {}),
             "tasks": {chain.name: [slot.modality for slot in chain.outputs] for chain in fitting},
@@ -372,7 +391,9 @@ class TriglotProcessor(ProcessorMixin):
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any):
         """Writes tokenizer, settings, code and every codec component, laid out as a Hub repository."""
         if push_to_hub:
-            raise TriglotError("Save first, then push the folder: huggingface_hub.upload_folder(folder_path=..., repo_id=...).")
+            raise TriglotError(
+                "Save first, then push the folder: huggingface_hub.upload_folder(folder_path=..., repo_id=...)."
+            )
         os.makedirs(save_directory, exist_ok=True)
         self.codecs.save_pretrained(save_directory)
         return super().save_pretrained(os.fspath(save_directory), **kwargs)

@@ -47,7 +47,9 @@ class TokenSpace:
             raise TriglotError(f"Modalities must have different names with 'text' first; came {self.names}.")
         for entry in self.modalities:
             if isinstance(entry.get("size"), bool) or not isinstance(entry.get("size"), int) or entry["size"] < 1:
-                raise TriglotError(f"Modality {entry['name']!r} has the size {entry.get('size')!r}; at least 1 is needed.")
+                raise TriglotError(
+                    f"Modality {entry['name']!r} has the size {entry.get('size')!r}; at least 1 is needed."
+                )
         position = self.modalities[0]["size"] + 1
         self._ranges = {"text": (0, position - 1)}
         for entry in self.modalities[1:]:
@@ -145,7 +147,9 @@ class TokenSpace:
                 what = f"a code of {modality}" if modality else "a control id"
                 raise TriglotError(f"Id {token_id} ({what}) cannot stand in a {inside} span after {len(codes)} codes.")
         if inside != "text":
-            raise TriglotError(f"The last {inside} span is not closed: <|/{inside}|> is missing after {len(codes)} codes.")
+            raise TriglotError(
+                f"The last {inside} span is not closed: <|/{inside}|> is missing after {len(codes)} codes."
+            )
         if codes:
             runs.append(Run("text", tuple(codes)))
         return runs

@@ -11,7 +11,9 @@ from triglot.cli import shipped_files
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ["modeling/tokenizers", "modeling/language_model", "modeling/decoders", "processing"]
 SHIPPED = [path for room in ROOMS for path in sorted((ROOT / room).glob("*.py")) if path.name != "__init__.py"]
-PYTHON = [path for folder in ("modeling", "processing", "training", "triglot") for path in (ROOT / folder).rglob("*.py")]
+PYTHON = [
+    path for folder in ("modeling", "processing", "training", "triglot") for path in (ROOT / folder).rglob("*.py")
+]
 
 
 def imports_of(path):
@@ -58,7 +60,9 @@ def test_only_training_and_the_public_face_import_across(path):
         if room is not None:
             assert level < 2 and not module.startswith("triglot"), f"{path}: rooms do not import each other"
         assert not (level == 0 and module.split(".")[0] in ("modeling", "processing", "training"))
-        assert not (module.split(".")[0] == "training" and "training" not in path.parts and "triglot" not in path.parts)
+        assert not (
+            module.split(".")[0] == "training" and "training" not in path.parts and "triglot" not in path.parts
+        )
 
 
 def test_no_pickle_and_no_eval():

@@ -83,8 +83,12 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
     header = {name: content.pop(name) for name in ("output_dir", "seed") if name in content}
     unknown = sorted(set(content) - set(STAGES))
     if unknown:
-        raise TriglotError(f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, output_dir and seed.")
-    stages = {name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}") for name, cls in STAGES.items()}
+        raise TriglotError(
+            f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, output_dir and seed."
+        )
+    stages: dict[str, Any] = {
+        name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}") for name, cls in STAGES.items()
+    }
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
     return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages)
 

@@ -40,7 +40,9 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
     file, last = checkpoints / RUN_FILE, last_complete_checkpoint(checkpoints)
     if last is not None and file.is_file():
         before = json.loads(file.read_text(encoding="utf-8"))
-        changed = [f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]]
+        changed = [
+            f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]
+        ]
         if changed:
             raise TriglotError(
                 f"{checkpoints} holds a run with other settings ({'; '.join(changed)}); give the settings it was started "
@@ -117,7 +119,9 @@ def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] =
         model.save_pretrained(partial)
         (output_dir / "config.json").unlink(missing_ok=True)
         for stale in output_dir.iterdir():
-            if stale.name not in keep and stale.suffix in (".safetensors", ".py") or stale.name.endswith(".index.json"):
+            if (stale.name not in keep and stale.suffix in (".safetensors", ".py")) or stale.name.endswith(
+                ".index.json"
+            ):
                 stale.unlink()
         for path in sorted(partial.iterdir(), key=lambda path: path.name == "config.json"):
             os.replace(path, output_dir / path.name)

@@ -7,17 +7,13 @@ lies in `output_dir` itself, where `FeatureUnits.from_encoder` and `train_kmeans
 """
 
 import os
-import shutil
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from datasets import Audio, Dataset
-from transformers import PreTrainedModel, Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import Trainer, set_seed
 
 from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
 from ..modeling.tokenizers.modeling_best_rq import BestRqForPreTraining

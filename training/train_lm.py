@@ -1,6 +1,6 @@
 """Stage 4: the token language model. A text LLM, or a new one, grows rows for media codes and learns all tasks at once.
 
-    rows of sound and text ─ speech tokenizer, text tokenizer ─▶ examples of every task ─ packed ─▶ Trainer
+rows of sound and text ─ speech tokenizer, text tokenizer ─▶ examples of every task ─ packed ─▶ Trainer
 """
 
 import os
@@ -84,7 +84,9 @@ def make_processor(
     return processor
 
 
-def make_model(base: PreTrainedModel, processor: TriglotProcessor, arguments: LmArguments) -> TriglotForConditionalGeneration:
+def make_model(
+    base: PreTrainedModel, processor: TriglotProcessor, arguments: LmArguments
+) -> TriglotForConditionalGeneration:
     """The text LLM with rows for the media, and a generation config that knows the span grammar."""
     centroids = {"speech": processor.codecs.speech_tokenizer.centroids} if arguments.init == "centroids" else None
     model = extend_text_model(
@@ -134,7 +136,11 @@ def train_lm(
         output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": speech_tokenizer.fingerprint}
     )
     set_seed(seed)
-    base = AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32) if arguments.text_model else None
+    base = (
+        AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32)
+        if arguments.text_model
+        else None
+    )
     text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
     packed = PackedRows(

@@ -8,7 +8,6 @@ is first imported, or at once where it has been already.
 import os as _os
 import sys as _sys
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING
 
 from .version import __version__
 
@@ -38,28 +37,6 @@ _PUBLIC = {
     "TextTranslationPipeline": "processing.pipeline_text_translation",
     "VoiceTextToSpeechPipeline": "processing.pipeline_voice_text_to_speech",
 }
-
-if TYPE_CHECKING:
-    from .modeling.decoders.media_decoder import MediaDecoder
-    from .modeling.decoders.modeling_unit_vocoder import UnitVocoder
-    from .modeling.language_model.configuration_triglot import TriglotConfig
-    from .modeling.language_model.modeling_triglot import (
-        TriglotForConditionalGeneration,
-        TriglotModel,
-        extend_text_model,
-    )
-    from .modeling.tokenizers.media_tokenizer import MediaTokenizer
-    from .modeling.tokenizers.modeling_best_rq import BestRqEncoder
-    from .modeling.tokenizers.modeling_feature_units import FeatureUnits
-    from .processing.codecs_triglot import TriglotCodecs
-    from .processing.errors import TriglotError
-    from .processing.pipeline_speech_recognition import SpeechRecognitionPipeline
-    from .processing.pipeline_speech_to_speech_translation import SpeechToSpeechTranslationPipeline
-    from .processing.pipeline_speech_to_text_translation import SpeechToTextTranslationPipeline
-    from .processing.pipeline_text_translation import TextTranslationPipeline
-    from .processing.pipeline_voice_text_to_speech import VoiceTextToSpeechPipeline
-    from .processing.processing_triglot import TriglotProcessor
-    from .processing.token_space import TokenSpace
 
 __all__ = ["__version__", *_PUBLIC]
 

@@ -120,7 +120,9 @@ def _smoke_checkpoint() -> str:
     from .training.run_recipe import load_recipe, run_recipe
 
     recipe = load_recipe(SMOKE_RECIPE)
-    print(f"There is no {DEFAULT_MODEL} here: training the smoke recipe into {recipe.output_dir} first (minutes, once).")
+    print(
+        f"There is no {DEFAULT_MODEL} here: training the smoke recipe into {recipe.output_dir} first (minutes, once)."
+    )
     return str(run_recipe(recipe))
 
 
@@ -159,7 +161,9 @@ def _train(arguments: argparse.Namespace) -> None:
     except ImportError as error:
         from .processing.errors import TriglotError
 
-        raise TriglotError(f'training needs more packages ({error.name} is missing): pip install "triglot[train]"') from error
+        raise TriglotError(
+            f'training needs more packages ({error.name} is missing): pip install "triglot[train]"'
+        ) from error
     run_recipe(load_recipe(arguments.recipe, arguments.output_dir), arguments.stage)
 
 

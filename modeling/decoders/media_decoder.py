@@ -54,10 +54,14 @@ class MediaDecoder(PreTrainedModel):
         """Raises ValueError where a sequence is empty, not 1-D or holds a code outside 0..K-1."""
         for index, item in enumerate(codes):
             if item.ndim != 1 or item.numel() == 0:
-                raise ValueError(f"Item {index} has the shape {tuple(item.shape)}; a non-empty 1-D code sequence is needed.")
+                raise ValueError(
+                    f"Item {index} has the shape {tuple(item.shape)}; a non-empty 1-D code sequence is needed."
+                )
             low, high = int(item.min()), int(item.max())
             if low < 0 or high >= self.codebook_size:
-                raise ValueError(f"Item {index} holds codes from {low} to {high}; allowed is 0 to {self.codebook_size - 1}.")
+                raise ValueError(
+                    f"Item {index} holds codes from {low} to {high}; allowed is 0 to {self.codebook_size - 1}."
+                )
 
 
 class SpeechDecoder(MediaDecoder):

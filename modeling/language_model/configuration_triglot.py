@@ -56,8 +56,8 @@ class TriglotConfig(PreTrainedConfig):
     # to disk and never read back, since transformers would ask for trust_remote_code to run code that is already here.
     in_process_pipelines: ClassVar[dict[str, Any] | None] = None
 
-    text_config: dict | PreTrainedConfig | None = None
-    modalities: list | None = None
+    text_config: Any = None  # dict or PreTrainedConfig in, PreTrainedConfig kept
+    modalities: Any = None  # list of dicts
     sampling_rate: int = 16_000
     tie_word_embeddings: bool = False
 
@@ -75,7 +75,7 @@ class TriglotConfig(PreTrainedConfig):
             )
         self.text_config.vocab_size = total
         self.tie_word_embeddings = bool(getattr(self.text_config, "tie_word_embeddings", False))
-        auto_map = {name: "modeling_triglot.TriglotForConditionalGeneration" for name in self.auto_classes}
+        auto_map = dict.fromkeys(self.auto_classes, "modeling_triglot.TriglotForConditionalGeneration")
         self.auto_map = {"AutoConfig": "configuration_triglot.TriglotConfig", **auto_map}
 
     def _check_modalities(self, modalities: list | None) -> list[dict[str, Any]]:
@@ -92,7 +92,9 @@ class TriglotConfig(PreTrainedConfig):
         for entry in modalities:
             size = entry.get("size")
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(f"Modality {entry.get('name')!r} has the size {size!r}; a whole number from 1 is needed.")
+                raise ValueError(
+                    f"Modality {entry.get('name')!r} has the size {size!r}; a whole number from 1 is needed."
+                )
         return modalities
 
     # ---- the layout, as plain ints

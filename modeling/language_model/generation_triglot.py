@@ -20,14 +20,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor
+from transformers import GenerationMixin, LogitsProcessor
 
 TEXT = 0  # index of text in the list of modalities
 NO_SPAN = -1  # padding of `output_spans`
 DEFAULT_TEXT_BUDGET = 256  # ids
 DEFAULT_MEDIA_SECONDS = 30  # s of speech
 DEFAULT_MEDIA_BUDGET = 1024  # codes, where a modality has neither rate nor grid
-
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,9 @@ class SpanLogitsProcessor(LogitsProcessor):
         closed = torch.isin(new, closers)
         span = closed.sum(dim=1).clamp(max=kinds.shape[1] - 1)
         places = torch.arange(1, length + 1, device=device)
-        since = length - (closed * places).amax(dim=1) if length else torch.zeros(count, dtype=torch.long, device=device)
+        since = (
+            length - (closed * places).amax(dim=1) if length else torch.zeros(count, dtype=torch.long, device=device)
+        )
         kind = kinds[row, span]
 
         modalities = len(grammar.ranges)
@@ -218,7 +219,7 @@ class SpanLogitsProcessor(LogitsProcessor):
         state = torch.where((kind > TEXT) & (since == 0), first_begin + kind - 1, state)
         return torch.where(kind == NO_SPAN, eos, state)
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self._table = self._table.to(scores.device)
         allowed = self._table[self.states(input_ids)]
         if allowed.shape[1] < scores.shape[1]:  # a head padded beyond the vocabulary
@@ -226,7 +227,7 @@ class SpanLogitsProcessor(LogitsProcessor):
         return scores.masked_fill(~allowed, -math.inf)
 
 
-class SpanGenerationMixin:
+class SpanGenerationMixin(GenerationMixin):
     """`generate` that takes `output_spans` (as the processor returns) or `task` and keeps to the grammar."""
 
     def generate(
@@ -250,9 +251,13 @@ class SpanGenerationMixin:
         if output_spans is None:
             return super().generate(inputs, generation_config, logits_processor, *args, **kwargs)
         if ids is None:
-            raise ValueError("Constrained generation needs input_ids; inputs_embeds alone do not tell the prompt's length.")
+            raise ValueError(
+                "Constrained generation needs input_ids; inputs_embeds alone do not tell the prompt's length."
+            )
         if output_spans.shape[0] != ids.shape[0]:
-            raise ValueError(f"output_spans has {output_spans.shape[0]} rows for {ids.shape[0]} prompts; one each is needed.")
+            raise ValueError(
+                f"output_spans has {output_spans.shape[0]} rows for {ids.shape[0]} prompts; one each is needed."
+            )
         if getattr(settings, "eos_token_id", None) is None:
             settings = self.generation_config
         grammar = SpanGrammar.from_config(self.config, self._with_span_grammar(settings))
@@ -288,9 +293,9 @@ class SpanGenerationMixin:
 
 def _new_tokens_bound(kwargs: dict[str, Any], settings: Any, prompt_length: int) -> int | None:
     """The caller's own bound on new ids, if there is one."""
-    for holder in (kwargs.get, lambda name: getattr(settings, name, None)):
-        if holder("max_new_tokens") is not None:
-            return int(holder("max_new_tokens"))
-        if holder("max_length") is not None:
-            return max(0, int(holder("max_length")) - prompt_length)
+    for holder in (kwargs, vars(settings)):
+        if holder.get("max_new_tokens") is not None:
+            return int(holder["max_new_tokens"])
+        if holder.get("max_length") is not None:
+            return max(0, int(holder["max_length"]) - prompt_length)
     return None

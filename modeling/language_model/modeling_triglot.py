@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from .configuration_triglot import TriglotConfig
@@ -133,7 +133,7 @@ class TriglotModel(TriglotPreTrainedModel):
         )
 
 
-class TriglotForConditionalGeneration(SpanGenerationMixin, TriglotPreTrainedModel, GenerationMixin):
+class TriglotForConditionalGeneration(SpanGenerationMixin, TriglotPreTrainedModel):
     """ids -> logits over text, speech and image ids; `generate` keeps to the span grammar of the task.
 
     `language_model` is an ordinary causal LM (LlamaForCausalLM, Qwen3ForCausalLM, ...) with V rows.
@@ -237,10 +237,10 @@ def extend_text_model(
     if init not in INITS:
         raise ValueError(f"init is {init!r}; allowed is {', '.join(INITS)}.")
     rows = base.get_input_embeddings().weight.shape[0]
-    entries = None if modalities is None else [dict(entry) for entry in modalities]
-    if entries is None:
-        entries = TriglotConfig(text_config=_with_rows(base.config, rows)).modalities
-    elif not entries or entries[0].get("name") != "text":
+    if modalities is None:
+        modalities = TriglotConfig(text_config=_with_rows(base.config, rows)).modalities
+    entries: list[dict[str, Any]] = [dict(entry) for entry in modalities or ()]
+    if not entries or entries[0].get("name") != "text":
         entries.insert(0, {"name": "text", "size": rows})
     elif entries[0].get("size") is None:
         entries[0]["size"] = rows

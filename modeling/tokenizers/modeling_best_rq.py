@@ -171,7 +171,7 @@ class BestRqPreTrainedModel(PreTrainedModel):
     base_model_prefix = "encoder"
     main_input_name = "input_values"
     input_modalities = "audio"
-    _no_split_modules = ["BestRqLayer"]  # noqa: RUF012  # the type that transformers declares
+    _no_split_modules = ["BestRqLayer"]  # the type that transformers declares
     _supports_sdpa = True
 
     @torch.no_grad()

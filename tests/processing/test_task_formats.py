@@ -52,7 +52,13 @@ def test_tags_are_the_papers():
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("", "no task"), ("SING", "unknown task 'SING'"), ("ASR CAPTION", "reads image"), (None, "no task"), ("MT MT", "a second time")],
+    [
+        ("", "no task"),
+        ("SING", "unknown task 'SING'"),
+        ("ASR CAPTION", "reads image"),
+        (None, "no task"),
+        ("MT MT", "a second time"),
+    ],
 )
 def test_refused_chains(name, message):
     with pytest.raises(TriglotError, match=message):

@@ -97,7 +97,9 @@ def test_codes_outside_their_range_and_unknown_names():
         space.span_ids("text")
 
 
-@pytest.mark.parametrize("modalities", [[], [{"name": "speech", "size": 3}], [MODALITIES[0], {"name": "a", "size": 0}]])
+@pytest.mark.parametrize(
+    "modalities", [[], [{"name": "speech", "size": 3}], [MODALITIES[0], {"name": "a", "size": 0}]]
+)
 def test_modalities_that_cannot_be(modalities):
     with pytest.raises(TriglotError):
         TokenSpace(modalities)

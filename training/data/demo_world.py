@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ...processing.errors import TriglotError
 from .espeak import EspeakSynthesizer
-from .scenes import SCENE_LANGUAGES, random_scene
+from .scenes import SCENE_LANGUAGES, Scene, random_scene
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,9 @@ class DemoWorldArguments:
     def __post_init__(self):
         unknown = sorted(set(self.languages.split()) - set(SCENE_LANGUAGES))
         if unknown or len(set(self.languages.split())) < 2:
-            raise TriglotError(f"languages is {self.languages!r}; two or more of {', '.join(SCENE_LANGUAGES)} are needed.")
+            raise TriglotError(
+                f"languages is {self.languages!r}; two or more of {', '.join(SCENE_LANGUAGES)} are needed."
+            )
         if self.sentences < 1:
             raise TriglotError(f"sentences is {self.sentences}; at least 1 is needed.")
         for speaker in self.speakers.split() or [""]:
@@ -68,7 +70,7 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
         sentences x speakers x directions rows.
     """
     rng = random.Random(seed)
-    scenes = []
+    scenes: list[Scene] = []
     while len(scenes) < arguments.sentences:
         scene = random_scene(rng)
         if scene not in scenes:
@@ -77,7 +79,9 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
     rows: list[dict] = []
     for scene, speaker in tqdm(list(itertools.product(scenes, speakers)), desc="speaking the demo world"):
         spoken = {language: _wav(scene.sentence(language), language, speaker) for language in languages}
-        rows += [_row(scene, source, target, speaker, spoken) for source, target in itertools.permutations(languages, 2)]
+        rows += [
+            _row(scene, source, target, speaker, spoken) for source, target in itertools.permutations(languages, 2)
+        ]
     dataset = Dataset.from_list(rows, features=_features())
     for column in ("audio", "translated_audio"):  # cast afterwards: encoding into Audio() asks for torchcodec
         dataset = dataset.cast_column(column, Audio(decode=False))
@@ -89,7 +93,7 @@ def sentences_of(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys([*dataset["transcript"], *dataset["translated_transcript"]]))
 
 
-def _row(scene, source: str, target: str, speaker: str, spoken: dict[str, bytes]) -> dict:
+def _row(scene: Scene, source: str, target: str, speaker: str, spoken: dict[str, bytes]) -> dict:
     return {
         "audio": {"bytes": spoken[source], "path": None},
         "transcript": scene.sentence(source),

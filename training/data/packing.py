@@ -27,7 +27,9 @@ def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> l
         raise TriglotError("There are no examples to pack.")
     longest = max(len(example["input_ids"]) for example in examples)
     if longest > length:
-        raise TriglotError(f"The longest example has {longest} ids; pack_length is {length}: make it at least as long.")
+        raise TriglotError(
+            f"The longest example has {longest} ids; pack_length is {length}: make it at least as long."
+        )
     order = list(range(len(examples)))
     random.Random(seed).shuffle(order)
     groups: list[list[Mapping[str, Any]]] = []

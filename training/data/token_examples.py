@@ -1,7 +1,7 @@
 """Rows of sound and text -> token examples: each row yields every task that its fields allow (AudioPaLM, section 4.1).
 
-    row {audio, transcript, translated_audio, ...} -> contents {"speech_source": codes, "text_source": ids, ...}
-    contents + task -> {"input_ids", "labels", "task"}
+row {audio, transcript, translated_audio, ...} -> contents {"speech_source": codes, "text_source": ids, ...}
+contents + task -> {"input_ids", "labels", "task"}
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,16 +39,20 @@ def row_examples(
             yield {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
 
 
-def token_examples(rows: Sequence[Mapping[str, Any]], processor: TriglotProcessor, tasks: Sequence[str]) -> list[dict[str, Any]]:
+def token_examples(
+    rows: Sequence[Mapping[str, Any]], processor: TriglotProcessor, tasks: Sequence[str]
+) -> list[dict[str, Any]]:
     """All examples of all rows.
 
     Raises:
         TriglotError: a task that no row allows, or an unknown task or language.
     """
-    examples = []
+    examples: list[dict[str, Any]] = []
     for row in tqdm(rows, desc="tokenising"):
         examples += row_examples(row, row_contents(row, processor), processor, tasks)
     absent = sorted(set(tasks) - {example["task"] for example in examples})
     if absent:
-        raise TriglotError(f"No row has the fields that {absent} need; columns are {sorted(rows[0]) if len(rows) else []}.")
+        raise TriglotError(
+            f"No row has the fields that {absent} need; columns are {sorted(rows[0]) if len(rows) else []}."
+        )
     return examples

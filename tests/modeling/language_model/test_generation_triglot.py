@@ -66,7 +66,12 @@ def test_ten_thousand_samples_of_all_tasks_in_mixed_batches_parse(model):
 def test_samples_differ_and_use_the_whole_range(model):
     torch.manual_seed(2)
     rows = sample(model, ["TTS"] * 300)
-    codes = {code for row in rows for run in TokenSpace(model.config.modalities).split(row, (EOS, PAD)) for code in run.codes}
+    codes = {
+        code
+        for row in rows
+        for run in TokenSpace(model.config.modalities).split(row, (EOS, PAD))
+        for code in run.codes
+    }
     assert codes == set(range(12))
     assert len({len(row[: row.index(EOS)]) for row in rows}) > 3, "spans end by themselves, not only by their budget"
 
@@ -115,7 +120,9 @@ def test_static_cache_parses(model):
 
 def test_without_task_generation_is_free(model):
     prompts = torch.randint(4, 36, (2, 3))
-    output = model.generate(input_ids=prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=5, do_sample=False)
+    output = model.generate(
+        input_ids=prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=5, do_sample=False
+    )
     assert output.shape[1] <= 8
 
 
