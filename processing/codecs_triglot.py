@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModel
 
 from .errors import TriglotError
@@ -189,7 +190,7 @@ class TriglotCodecs:
                 dtype=self._dtype or torch.float32,  # "auto" would compute in the half precision of the files
                 **self._hub_kwargs,
             )
-        except (OSError, RuntimeError, ValueError, KeyError) as error:
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
             raise TriglotError(f"The part {name} in {where!r} cannot be loaded: {error}") from error
         broken = {key: sorted(map(str, info[key])) for key in ("missing_keys", "mismatched_keys") if info.get(key)}
         if broken:

@@ -63,6 +63,7 @@ class TriglotProcessor(ProcessorMixin):
         self.space = TokenSpace(self.modalities)
         self.codecs = codecs if codecs is not None else TriglotCodecs(self.modalities, parts=parts)
         super().__init__(tokenizer, chat_template=chat_template)
+        self.tokenizer.padding_side = "left"  # prompts are continued; the pipelines' batching reads this too
 
     # ---- ids of the text tokenizer
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
@@ -29,7 +30,6 @@ class TriglotPreTrainedModel(PreTrainedModel):
     base_model_prefix = ""
     supports_gradient_checkpointing = True
     input_modalities = ("text", "audio", "image")
-    output_modalities = ("text", "audio", "image")
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
@@ -41,12 +41,14 @@ class TriglotPreTrainedModel(PreTrainedModel):
         """As in transformers, but missing weights are an error instead of a warning and random numbers.
 
         Raises:
-            ValueError: weights are missing or have another shape than config.json says; the message lists them.
+            ValueError: weights are damaged or missing, or have another shape than config.json says.
         """
         try:
             model, info = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
+        except SafetensorError as error:
+            raise ValueError(f"The weights in {str(pretrained_model_name_or_path)!r} are damaged: {error}") from error
         except RuntimeError as error:
             if "mismatch" not in str(error):
                 raise
@@ -139,6 +141,7 @@ class TriglotForConditionalGeneration(SpanGenerationMixin, TriglotPreTrainedMode
     `language_model` is an ordinary causal LM (LlamaForCausalLM, Qwen3ForCausalLM, ...) with V rows.
     """
 
+    output_modalities = ("text", "audio", "image")
     _auto_class = "AutoModelForCausalLM"
 
     def __init__(self, config: TriglotConfig):

@@ -251,6 +251,14 @@ def test_weights_of_another_shape_are_an_error(tmp_path):
         TriglotForConditionalGeneration.from_pretrained(tmp_path)
 
 
+def test_truncated_weights_are_an_error(tmp_path):
+    extend_text_model(text_model(), MEDIA).save_pretrained(tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(ValueError, match="damaged"):
+        TriglotForConditionalGeneration.from_pretrained(tmp_path)
+
+
 def test_built_from_a_bare_config():
     model = TriglotForConditionalGeneration(TriglotConfig(text_config=LlamaConfig(**SIZES)))
     assert model.get_input_embeddings().weight.shape[0] == model.config.vocab_size
