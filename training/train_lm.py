@@ -152,7 +152,7 @@ def train_lm(
     trainer = Trainer(
         model=model,
         args=trainer_arguments(
-            output_dir / "checkpoints", arguments, seed=seed, gradient_checkpointing=arguments.gradient_checkpointing
+            output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
         ),
         train_dataset=packed,
     )

@@ -210,8 +210,9 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
         raise TriglotError(f"There is no folder {model!r} here; name a checkpoint with --model.")
     try:
         return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code or None)
-    except OSError as error:
-        raise TriglotError(f"The checkpoint {model!r} cannot be loaded: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TriglotError(f"The checkpoint {str(model)!r} cannot be loaded: {reason}") from error
 
 
 def _check_out(path: str) -> None:

@@ -14,6 +14,7 @@ is remembered, so beams may be reordered and batches may mix tasks.
 Shapes: B prompts, N rows (B times beams or returned sequences), S spans, L new ids, V ids of the vocabulary.
 """
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -272,6 +273,7 @@ class SpanGenerationMixin(GenerationMixin):
     def _with_span_grammar(self, settings: Any) -> Any:
         """A user's own generation config need not repeat the model's grammar."""
         if getattr(settings, "span_grammar", None) is None and hasattr(self.generation_config, "span_grammar"):
+            settings = copy.copy(settings)
             settings.span_grammar = self.generation_config.span_grammar
         return settings
 

@@ -269,6 +269,8 @@ def extend_text_model(
     inner.config.vocab_size = config.vocab_size
     config.text_config = inner.config
     model.generation_config = copy.deepcopy(inner.generation_config)
+    # a config marked as derived from the model's would lose its span grammar when it is loaded
+    model.generation_config._from_model_config = False
     model.tie_weights()
     return model.train(base.training)
 

@@ -57,7 +57,7 @@ def test_another_fingerprint_is_refused_with_both_named(folder):
     old = units.fingerprint
     units.set_centroids(units.centroids.flip(0))
     units.save_pretrained(folder / "speech_tokenizer")
-    with pytest.raises(TriglotError, match=f"{units.fingerprint[:12]}.*{old[:12]}"):
+    with pytest.raises(TriglotError, match=rf"{units.fingerprint[:12]}.*{old[:12]}"):
         codecs_of(folder).encode("speech", [torch.randn(16_000)])
 
 
@@ -66,7 +66,7 @@ def test_a_decoder_of_another_tokenizer_is_refused_and_the_old_one_stays(folder,
     shutil.copytree(folder / "speech_decoder", tmp_path / "foreign")
     edit_config(tmp_path / "foreign" / "config.json", fingerprint="f" * 64)
     before = codecs.speech_decoder
-    with pytest.raises(TriglotError, match="f{12}"):
+    with pytest.raises(TriglotError, match=r"f{12}"):
         codecs.speech_decoder = tmp_path / "foreign"
     assert codecs.speech_decoder is before
 
@@ -74,7 +74,7 @@ def test_a_decoder_of_another_tokenizer_is_refused_and_the_old_one_stays(folder,
 def test_a_decoder_with_another_number_of_codes_is_refused(folder):
     config = UnitVocoder.from_pretrained(folder / "speech_decoder").config
     config.codebook_size = 31
-    with pytest.raises(TriglotError, match="31 codes.*30 speech rows"):
+    with pytest.raises(TriglotError, match=r"31 codes.*30 speech rows"):
         codecs_of(folder).speech_decoder = UnitVocoder(config)
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
-from triglot import TokenSpace, extend_text_model
+from triglot import TokenSpace, TriglotForConditionalGeneration, extend_text_model
 from triglot.modeling.language_model.generation_triglot import NO_SPAN, SpanGrammar, SpanLogitsProcessor
 from triglot.processing.task_formats import TASKS, parse_chain
 
@@ -116,6 +116,25 @@ def test_greedy_batch_equals_items(model):
 def test_static_cache_parses(model):
     for row in sample(model, ["ASR AST S2ST"] * 4, cache_implementation="static"):
         check_parses(model, row, "ASR AST S2ST")
+
+
+def test_the_grammar_is_saved_with_the_model(model, tmp_path):
+    model.save_pretrained(tmp_path)
+    again = TriglotForConditionalGeneration.from_pretrained(tmp_path)
+    assert again.generation_config.span_grammar == GRAMMAR
+    for row in sample(again, ["ASR AST S2ST"] * 4):
+        check_parses(again, row, "ASR AST S2ST")
+
+
+def test_a_users_own_generation_config_need_not_repeat_the_grammar(model):
+    config = GenerationConfig(do_sample=True, temperature=5.0, eos_token_id=EOS, pad_token_id=PAD)
+    prompts = torch.randint(4, 36, (3, 3))
+    rows = model.generate(
+        prompts, generation_config=config, attention_mask=torch.ones_like(prompts), task="ASR AST S2ST"
+    )
+    for row in rows[:, 3:].tolist():
+        check_parses(model, row, "ASR AST S2ST")
+    assert not hasattr(config, "span_grammar"), "the user's object stays as it was"
 
 
 def test_without_task_generation_is_free(model):

@@ -1,0 +1,90 @@
+"""The `triglot` command: verbs, exit codes and one-line errors."""
+
+import json
+
+import pytest
+import soundfile
+
+from triglot.cli import main, shipped_files
+
+
+def result(capsys, *arguments):
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys):
+    out = tmp_path / "out.wav"
+    model = ("--model", random_checkpoint, "--json")
+    code, printed, _ = result(capsys, "translate", wav, "--to", "es", "-o", out, *model)
+    assert code == 0 and set(json.loads(printed)) == {"source_text", "text", "out"}
+    assert soundfile.info(out).samplerate == 16_000
+    direct = result(capsys, "translate", wav, "--from", "English", "--to", "es", "--direct", "-o", out, *model)
+    assert direct[0] == 0 and json.loads(direct[1])["text"] is None
+    code, printed, _ = result(capsys, "transcribe", wav, "--language", "es", *model)
+    assert code == 0 and set(json.loads(printed)) == {"text"}
+    code, _, _ = result(
+        capsys, "speak", "hola", "--language", "es", "--voice", wav, "-o", tmp_path / "say.wav", *model
+    )
+    assert code == 0 and soundfile.info(tmp_path / "say.wav").frames > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["transcribe", "no.wav"], "no.wav"),
+        (["translate", "{wav}", "--to", "tlh", "-o", "{tmp}/x.wav"], "known are en (English), es (Spanish)"),
+        (["translate", "{wav}", "--to", "es", "-o", "{tmp}/no/x.wav"], "make it first"),
+        (["speak", "hi", "-o", "{tmp}/no/x.wav"], "make it first"),
+    ],
+)
+def test_errors_are_one_line_and_exit_code_2(arguments, message, random_checkpoint, wav, tmp_path, capsys):
+    filled = [argument.format(wav=wav, tmp=tmp_path) for argument in arguments]
+    code, _, err = result(capsys, *filled, "--model", random_checkpoint)
+    assert code == 2 and message in err and "Traceback" not in err and err.count("\n") == 1
+    assert not (tmp_path / "x.wav").exists()
+
+
+def test_no_checkpoint(wav, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = result(capsys, "transcribe", wav)
+    assert code == 2 and "--model" in err
+    code, _, err = result(capsys, "transcribe", wav, "--model", tmp_path)
+    assert code == 2 and "cannot be loaded" in err
+
+
+def test_export_code_writes_what_a_checkpoint_ships(tmp_path, capsys):
+    code, printed, _ = result(capsys, "export-code", tmp_path)
+    assert code == 0 and len(printed.splitlines()) == len(shipped_files())
+    for path in shipped_files():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes()
+    assert result(capsys, "export-code", tmp_path / "nowhere")[0] == 2
+
+
+def test_train_refuses_bad_recipes_before_anything_runs(tmp_path, capsys):
+    recipe = tmp_path / "r.yaml"
+    for content, message in [
+        ("encoder: {hiden_size: 3}", "did you mean 'hidden_size'"),
+        ("lm: {max_steps: many}", "max_steps is 'many'"),
+        ("singer: {}", "unknown stage 'singer'"),
+        ("- a list", "must be a mapping"),
+        ("a: [", "no valid YAML"),
+    ]:
+        recipe.write_text(content)
+        code, _, err = result(capsys, "train", recipe, "--output-dir", tmp_path / "run")
+        assert code == 2 and message in err
+        assert not (tmp_path / "run").exists()
+    code, _, err = result(capsys, "train", "no_such")
+    assert code == 2 and "tiny_smoke.yaml" in err
+    code, _, err = result(capsys, "train", "tiny_smoke", "--stage", "sing", "--output-dir", tmp_path / "run")
+    assert code == 2 and "text_tokenizer" in err
+
+
+@pytest.mark.slow
+def test_demo(smoke_checkpoint, smoke_scenes, tmp_path, capsys):
+    code, printed, _ = result(capsys, "demo", "--model", smoke_checkpoint, "--out", tmp_path / "demo.wav", "--json")
+    shown = json.loads(printed)
+    assert code == 0 and shown["transcript"] == shown["spoken"] == smoke_scenes[0].sentence("en")
+    assert shown["translation"] == shown["truth"] == smoke_scenes[0].sentence("es")
+    assert soundfile.info(tmp_path / "demo.wav").frames > 16_000

@@ -1,0 +1,166 @@
+"""The skeleton's promise: trained here on four spoken sentences, a wav goes in and the right words come out, as a wav."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from environments import ROOT, run
+from transformers import AutoProcessor, pipeline
+
+from triglot.training.data.demo_world import DemoWorldArguments, speak
+
+SPEAKER = DemoWorldArguments().speakers.split()[0]
+PAIRS = [("en", "es"), ("es", "en")]
+
+TRANSLATE = """
+import json, sys
+import soundfile
+from transformers import pipeline
+import triglot
+checkpoint, jobs = sys.argv[1], json.loads(sys.argv[2])
+s2st = pipeline("speech-to-speech-translation", model=checkpoint)
+for job in jobs:
+    out = s2st(job["wav"], source_language=job["source"], target_language=job["target"])
+    soundfile.write(job["out"], out["audio"], out["sampling_rate"])
+    print("RESULT" + json.dumps([out["source_text"], out["text"]]))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def jobs(smoke_scenes, tmp_path_factory):
+    """Eight spoken sentences as wav files, with the texts that are true of them."""
+    folder, jobs = tmp_path_factory.mktemp("spoken"), []
+    for number, scene in enumerate(smoke_scenes):
+        for source, target in PAIRS:
+            path = folder / f"{number}-{source}.wav"
+            soundfile.write(path, *speak(scene.sentence(source), source, SPEAKER))
+            jobs.append(
+                {
+                    "wav": str(path),
+                    "source": source,
+                    "target": target,
+                    "out": str(folder / f"{number}-{source}-out.wav"),
+                    "transcript": scene.sentence(source),
+                    "translation": scene.sentence(target),
+                }
+            )
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def translated(smoke_checkpoint, jobs, tmp_path_factory):
+    """What the public pipeline makes of them in a clean process."""
+    import sys
+
+    folder = tmp_path_factory.mktemp("clean")
+    printed = run(
+        sys.executable,
+        "-c",
+        TRANSLATE,
+        str(smoke_checkpoint.resolve()),
+        json.dumps(jobs),
+        cwd=folder,
+        PYTHONPATH=str(ROOT),
+    )
+    return [json.loads(line[6:]) for line in printed.splitlines() if line.startswith("RESULT")]
+
+
+def test_transcripts_and_translations_are_exactly_right(jobs, translated):
+    assert translated == [[job["transcript"], job["translation"]] for job in jobs]
+
+
+def test_the_wavs_say_exactly_the_translations(smoke_checkpoint, jobs, translated):
+    """The spoken output is recognised word for word, and the same codes in another order are not."""
+    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+    heard = [asr(job["out"], language=job["target"])["text"] for job in jobs]
+    assert heard == [job["translation"] for job in jobs]
+
+    processor = AutoProcessor.from_pretrained(smoke_checkpoint)
+    generator, wrong = torch.Generator().manual_seed(0), 0
+    for job in jobs:
+        codes = processor.codecs.encode("speech", [processor.load_audio(job["out"])])[0]
+        shuffled = codes[torch.randperm(len(codes), generator=generator)]
+        sound = processor.codecs.decode("speech", [shuffled])[0]
+        wrong += asr(sound.numpy(), sampling_rate=16_000, language=job["target"])["text"] != job["translation"]
+    assert wrong >= 6, "a recogniser that reads these words into noise proves nothing"
+
+
+def test_the_wavs_sound_like_real_speech_of_these_words_and_not_of_others(jobs, translated):
+    """A second opinion that shares nothing with the model: dynamic time warping of mel-cepstra to espeak's own recordings."""
+    recordings = {job["translation"]: mel_cepstrum(*speak(job["translation"], job["target"], SPEAKER)) for job in jobs}
+    for job in jobs:
+        output = mel_cepstrum(*read_wav(job["out"]))
+        distances = {text: warped_distance(output, recording) for text, recording in recordings.items()}
+        assert min(distances, key=distances.get) == job["translation"]
+
+
+def test_other_tasks_of_the_same_checkpoint(smoke_checkpoint, smoke_scenes):
+    scene = smoke_scenes[0]
+    mt = pipeline("text-translation", model=str(smoke_checkpoint))
+    assert mt(scene.sentence("en"), source_language="en", target_language="es")["text"] == scene.sentence("es")
+    ast = pipeline("speech-to-text-translation", model=str(smoke_checkpoint))
+    wave, rate = speak(scene.sentence("es"), "es", SPEAKER)
+    for chain in (True, False):
+        out = ast(wave, sampling_rate=rate, source_language="es", target_language="en", chain=chain)
+        assert out["text"] == scene.sentence("en")
+    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+    for tts in (
+        pipeline("text-to-audio", model=str(smoke_checkpoint)),
+        pipeline("voice-text-to-speech", model=str(smoke_checkpoint)),
+    ):
+        spoken = tts(scene.sentence("en"))
+        assert asr(spoken, language="en")["text"] == scene.sentence("en")
+
+
+def test_direct_speech_to_speech(smoke_checkpoint, jobs):
+    s2st = pipeline("speech-to-speech-translation", model=str(smoke_checkpoint))
+    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+    out = s2st(jobs[0]["wav"], source_language="en", target_language="es", chain=False)
+    assert asr(out, language="es")["text"] == jobs[0]["translation"]
+
+
+def test_a_finished_recipe_is_not_trained_again(smoke_checkpoint, capsys):
+    from triglot.training.run_recipe import load_recipe, run_recipe
+
+    before = (smoke_checkpoint / "model.safetensors").read_bytes()
+    again = run_recipe(load_recipe("tiny_smoke", smoke_checkpoint.parent))
+    assert capsys.readouterr().out.count("finished before") == 6
+    assert (again / "model.safetensors").read_bytes() == before
+
+
+# ---- the second opinion
+
+
+def read_wav(path):
+    """float32 (samples,) and Hz."""
+    return soundfile.read(path, dtype="float32")
+
+
+def mel_cepstrum(wave, rate):
+    """(frames, 13) at 10 ms, mean removed."""
+    import soxr
+    from transformers.audio_utils import mel_filter_bank
+
+    wave = soxr.resample(wave, rate, 16_000)
+    frames = np.lib.stride_tricks.sliding_window_view(wave, 400)[::160] * np.hanning(400)
+    power = np.abs(np.fft.rfft(frames, 512)) ** 2
+    bank = mel_filter_bank(257, 40, 50.0, 7_600.0, 16_000, mel_scale="htk")
+    log_mel = np.log(np.maximum(power @ bank, 1e-6))
+    basis = np.cos(np.pi / 40 * (np.arange(40) + 0.5)[:, None] * np.arange(1, 14)[None])
+    cepstrum = log_mel @ basis
+    return cepstrum - cepstrum.mean(0)
+
+
+def warped_distance(a, b):
+    """Mean distance along the best alignment of (N, D) and (M, D)."""
+    cost = np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+    total = np.full((len(a) + 1, len(b) + 1), np.inf)
+    total[0, 0] = 0
+    for i in range(len(a)):
+        for j in range(len(b)):
+            total[i + 1, j + 1] = cost[i, j] + min(total[i, j], total[i, j + 1], total[i + 1, j])
+    return total[-1, -1] / (len(a) + len(b))

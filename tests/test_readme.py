@@ -1,0 +1,70 @@
+"""The README: its Python snippets run, its commands exist, its set-up blocks are one command each."""
+
+import re
+import shlex
+
+import pytest
+import soundfile
+from environments import ROOT
+
+from triglot.cli import _parser, shipped_files
+from triglot.training.data.demo_world import DemoWorldArguments, speak
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SPEAKER = DemoWorldArguments().speakers.split()[0]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+@pytest.mark.slow
+def test_python_snippets_run_in_order(smoke_checkpoint, smoke_scenes, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs" / "tiny_smoke").mkdir(parents=True)
+    (tmp_path / "runs" / "tiny_smoke" / "checkpoint").symlink_to(smoke_checkpoint.resolve())
+    monkeypatch.chdir(tmp_path)
+    sentence = smoke_scenes[0].sentence("en")
+    soundfile.write("in.wav", *speak(sentence, "en", SPEAKER))
+    soundfile.write("me.wav", *speak("my own voice", "en", "f2-160-60"))
+    names: dict = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["transcript"] == sentence
+    assert names["translation"] == smoke_scenes[0].sentence("es")
+    assert capsys.readouterr().out.startswith(f"{sentence} -> {smoke_scenes[0].sentence('es')}")
+    assert "{'text': (0, 1000), 'speech': (1003, 1503)}" in README
+    assert names["grown"].config.modality_ranges == {"text": (0, 1000), "speech": (1003, 1503)}
+
+
+def test_commands_are_understood():
+    commands = [line for block in blocks("bash") for part in block.splitlines() for line in part.split("&&")]
+    verbs = [shlex.split(command)[1:] for command in commands if command.strip().startswith("triglot ")]
+    assert len(verbs) >= 6
+    for arguments in verbs:
+        _parser().parse_args(arguments)
+
+
+@pytest.mark.parametrize("what", ["demo", "test"])
+def test_set_up_blocks_are_one_command(what):
+    found = re.findall(rf"<!-- set-up: {what} -->\n```bash\n(.*?)\n```", README, re.S)
+    assert len(found) == 1 and "\n" not in found[0] and "constraints.txt" in found[0]
+
+
+def test_the_tree_names_files_that_exist():
+    tree = README.split("## The files")[1].split("```")[1]
+    for pattern in re.findall(r"[\w*./]+\.(?:py|yaml)", tree):
+        assert list(ROOT.rglob(pattern.lstrip("./"))), pattern
+    for path in shipped_files():
+        stem = re.sub(r"^(configuration|modeling)_(?!triglot)", "*_", path.name)
+        stem = "pipeline_*.py" if stem.startswith("pipeline_") else stem
+        assert stem in tree or stem in ("errors.py",), f"{path.name} is missing in the README's tree"
+
+
+def test_no_machine_paths_or_hosts_in_the_tree():
+    import subprocess
+
+    files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, files.split("\0")):
+        path = ROOT / name
+        if path.suffix in (".py", ".md", ".yaml", ".cfg", ".toml", ".txt", ".json") and path.is_file():
+            assert not re.search(r"/(home|root|work)/\w|//pypi\.", path.read_text(encoding="utf-8")), name

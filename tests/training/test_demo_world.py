@@ -1,0 +1,89 @@
+"""The demo world: scenes exactly as fixed, agreement, held-out triples, and rows that are the same bytes every time."""
+
+import random
+
+import pytest
+from datasets import Audio
+
+from triglot import TriglotError
+from triglot.processing.audio_io import load_audio
+from triglot.training.data.demo_world import DemoWorldArguments, demo_world, sentences_of
+from triglot.training.data.scenes import (
+    COLOURS,
+    HELD_OUT_EVERY,
+    RELATIONS,
+    SHAPES,
+    SIZES,
+    Scene,
+    SceneObject,
+    random_scene,
+)
+
+
+def test_the_fixed_sentences():
+    scene = Scene(SceneObject("small", "red", "circle"), "above", SceneObject("big", "blue", "square"))
+    assert scene.sentence("en") == "a small red circle is above a big blue square"
+    assert scene.sentence("es") == "un círculo rojo pequeño está encima de un cuadrado azul grande"
+    assert scene.sentence("hi") == "एक छोटा लाल वृत्त एक बड़े नीले वर्ग के ऊपर है"
+
+
+def test_spanish_gender_and_hindi_case():
+    star = SceneObject("small", "yellow", "star")
+    assert star.phrase("es") == "una estrella amarilla pequeña"
+    assert star.phrase("hi") == "एक छोटा पीला तारा"
+    assert star.phrase("hi", oblique=True) == "एक छोटे पीले तारे"
+    assert SceneObject("big", "white", "cross").phrase("es") == "una cruz blanca grande"
+
+
+def test_a_sentence_says_the_whole_scene():
+    """Different scenes have different sentences in every language, so a translation can be checked by equality."""
+    rng = random.Random(0)
+    scenes = {random_scene(rng) for _ in range(2000)}
+    for language in ("en", "es", "hi"):
+        assert len({scene.sentence(language) for scene in scenes}) == len(scenes)
+
+
+def test_every_tenth_triple_is_held_out():
+    objects = [
+        (SceneObject("big", colour, shape), relation)
+        for colour in COLOURS
+        for shape in SHAPES
+        for relation in RELATIONS
+    ]
+    other = SceneObject("big", "red", "circle")
+    held = [Scene(first, relation, other).held_out for first, relation in objects]
+    assert sum(held) == -(-len(held) // HELD_OUT_EVERY)
+    rng = random.Random(1)
+    assert not any(random_scene(rng).held_out for _ in range(300))
+    assert all(random_scene(rng, held_out=True).held_out for _ in range(50))
+    assert len(SIZES) == 2
+
+
+def test_rows_have_audiopalms_fields_in_every_direction():
+    arguments = DemoWorldArguments(sentences=2, languages="en es hi", speakers="m3-170-45 f2-160-60")
+    rows = demo_world(arguments, seed=5)
+    assert len(rows) == 2 * 2 * 6
+    assert rows.features["audio"] == Audio(decode=False)
+    for row in rows:
+        assert row["source_language"] != row["target_language"]
+        wave = load_audio(row["audio"], target_rate=16_000)
+        assert 1.0 < len(wave) / 16_000 < 12.0
+    assert len(sentences_of(rows)) == 2 * 3
+    again = demo_world(arguments, seed=5)
+    assert again.to_dict() == rows.to_dict()
+    assert demo_world(arguments, seed=6)["transcript"] != rows["transcript"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"languages": "en fr"}, "en, es, hi"),
+        ({"languages": "en"}, "two or more"),
+        ({"sentences": 0}, "at least 1"),
+        ({"speakers": "f2"}, "variant-rate-pitch"),
+        ({"speakers": ""}, "variant-rate-pitch"),
+    ],
+)
+def test_refused(arguments, message):
+    with pytest.raises(TriglotError, match=message):
+        DemoWorldArguments(**arguments)

@@ -1,0 +1,159 @@
+"""The language-model stage: examples, packing, overfitting, resuming, and starting from a text LLM."""
+
+import json
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
+
+from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
+from triglot.training.data.demo_world import DemoWorldArguments, demo_world
+from triglot.training.data.packing import PackedRows, pack
+from triglot.training.data.token_examples import row_contents, token_examples
+from triglot.training.train_lm import DEFAULT_TASKS, LmArguments, train_lm
+
+TINY = {
+    "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_codes": 8,
+    "image_grid": "2 2", "pack_length": 512, "batch_size": 2, "bf16": False, "logging_steps": 5, "save_steps": 4,
+    "warmup_steps": 0,
+}  # fmt: skip
+TASKS = [task.strip() for task in DEFAULT_TASKS.split(",")]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return demo_world(DemoWorldArguments(sentences=1))
+
+
+@pytest.fixture
+def processor(random_checkpoint):
+    return AutoProcessor.from_pretrained(random_checkpoint)
+
+
+def folders(random_checkpoint):
+    return random_checkpoint, random_checkpoint / "speech_tokenizer"
+
+
+def test_each_row_yields_every_task_its_fields_allow(rows, processor):
+    examples = token_examples(rows, processor, TASKS)
+    assert [example["task"] for example in examples] == TASKS * 2
+    text_only = [{**row, "audio": None, "translated_audio": None} for row in rows]
+    assert {example["task"] for example in token_examples(text_only, processor, ["MT"])} == {"MT"}
+    with pytest.raises(TriglotError, match=r"\['ASR'\]"):
+        token_examples(text_only, processor, ["MT", "ASR"])
+
+
+def test_contents_are_the_tokenizers_own(rows, processor):
+    contents = row_contents(rows[0], processor)
+    assert set(contents) == {"speech_source", "text_source", "speech_target", "text_target"}
+    assert processor._text(contents["text_target"]) == rows[0]["translated_transcript"]
+    wave = processor.load_audio(rows[0]["audio"])
+    assert contents["speech_source"] == processor.codecs.encode("speech", [wave])[0].tolist()
+
+
+def examples_of(lengths):
+    return [{"input_ids": list(range(n)), "labels": [-100] + [1] * (n - 1)} for n in lengths]
+
+
+def test_packing_keeps_every_example_once_and_restarts_positions():
+    lengths = [7, 30, 12, 5, 18, 25, 3, 9] * 20
+    packed = PackedRows(examples_of(lengths), 32, pad_id=0)
+    assert sorted(len(e["input_ids"]) for group in packed.groups for e in group) == sorted(lengths)
+    assert packed.fill > 0.9
+    for row in packed:
+        assert all(len(value) == 32 for value in row.values())
+        starts = (row["position_ids"] == 0).nonzero().flatten().tolist()
+        for start in starts:
+            assert row["labels"][start] == -100, "no example is predicted from its neighbour"
+    assert pack(examples_of(lengths), 32, seed=1) == pack(examples_of(lengths), 32, seed=1)
+
+
+def test_packing_refuses_what_does_not_fit():
+    with pytest.raises(TriglotError, match="longest example has 33 ids"):
+        PackedRows(examples_of([3, 33]), 32, pad_id=0)
+    with pytest.raises(TriglotError, match="no examples"):
+        PackedRows([], 32, pad_id=0)
+
+
+def test_training_a_packed_row_is_training_its_examples(rows, processor, random_checkpoint):
+    """The loss of packed rows is the token-weighted loss of the same examples one by one."""
+    model = TriglotForConditionalGeneration.from_pretrained(random_checkpoint).eval()
+    examples = token_examples(rows, processor, ["ASR", "MT", "TTS"])
+    (row,) = PackedRows(examples, sum(len(e["input_ids"]) for e in examples) + 5, processor.pad_id)
+    packed = model(**{name: value[None] for name, value in row.items()}).loss
+    total, count = 0.0, 0
+    for example in examples:
+        ids, labels = (torch.tensor([example[name]]) for name in ("input_ids", "labels"))
+        tokens = int((labels[:, 1:] != -100).sum())
+        total, count = total + model(ids, labels=labels).loss.item() * tokens, count + tokens
+    assert packed.item() == pytest.approx(total / count, rel=1e-5)
+
+
+def test_train_save_and_resume(rows, random_checkpoint, tmp_path):
+    whole = train_lm(rows, *folders(random_checkpoint), tmp_path / "whole", LmArguments(**TINY, max_steps=8))
+    model = TriglotForConditionalGeneration.from_pretrained(whole)
+    assert model.generation_config.span_grammar["tasks"]["ASR AST S2ST"] == ["text", "text", "speech"]
+    losses = [entry["loss"] for entry in trainer_log(whole) if "loss" in entry]
+    assert losses and all(loss == loss for loss in losses)
+
+    # a run killed after its first checkpoint goes on from there and ends with the same weights
+    for path in whole.iterdir():
+        if path.name != "checkpoints":
+            path.unlink()
+    last = max((whole / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    first = whole / "checkpoints" / "checkpoint-4"
+    assert first.is_dir() and last.name == "checkpoint-8"
+    (last / "trainer_state.json").unlink()  # torn by the kill
+    again = train_lm(rows, *folders(random_checkpoint), whole, LmArguments(**TINY, max_steps=8))
+    resumed = TriglotForConditionalGeneration.from_pretrained(again)
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def trainer_log(folder):
+    last = max((folder / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    return json.loads((last / "trainer_state.json").read_text())["log_history"]
+
+
+def test_checkpoints_of_other_settings_are_not_mixed(rows, random_checkpoint, tmp_path):
+    train_lm(rows, *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4))
+    with pytest.raises(TriglotError, match=r"learning_rate 0\.001 -> 0\.5"):
+        train_lm(
+            rows, *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4, learning_rate=0.5)
+        )
+
+
+def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, processor, tmp_path):
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_config(
+        LlamaConfig(vocab_size=len(processor.tokenizer) + 7, hidden_size=32, intermediate_size=64, num_hidden_layers=1,
+                    num_attention_heads=2)
+    )  # fmt: skip
+    base.save_pretrained(tmp_path / "llm")
+    arguments = LmArguments(
+        **TINY,
+        max_steps=1,
+        learning_rate=0.0,
+        weight_decay=0.0,
+        text_model=str(tmp_path / "llm"),
+        init="centroids",
+        dtype="bfloat16",
+    )
+    out = train_lm(rows, *folders(random_checkpoint), tmp_path / "lm", arguments)
+    model = TriglotForConditionalGeneration.from_pretrained(out)
+    rows_before = base.get_input_embeddings().weight
+    assert model.config.modality_ranges["text"] == (0, len(rows_before)), "padded rows stay"
+    kept = model.get_input_embeddings().weight[: len(rows_before)]
+    assert torch.equal(kept, rows_before.to(torch.bfloat16))
+    assert (
+        model.config.modalities[1]["fingerprint"]
+        == FeatureUnits.from_pretrained(random_checkpoint / "speech_tokenizer").fingerprint
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"dtype": "int8"}, "bfloat16"), ({"languages": "en Klingon"}, "Klingon")]
+)
+def test_refused(arguments, message):
+    with pytest.raises(TriglotError, match=message):
+        LmArguments(**arguments)
