@@ -62,20 +62,20 @@ def random_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def smoke_checkpoint(tmp_path_factory):
-    """The smoke recipe's checkpoint, trained here (about two minutes on two cores). Do not write into it.
+def overfit_checkpoint(tmp_path_factory):
+    """The recipe overfit_four, trained here (about two minutes on two cores). Do not write into it.
 
-    TRIGLOT_SMOKE_DIR names a folder to keep the run in, so that a second test session goes on from it.
+    TRIGLOT_OVERFIT_DIR names a folder to keep the run in, so that a second test session goes on from it.
     """
     from triglot.training.run_recipe import load_recipe, run_recipe
 
-    folder = os.environ.get("TRIGLOT_SMOKE_DIR") or tmp_path_factory.mktemp("smoke") / "tiny_smoke"
-    return run_recipe(load_recipe("tiny_smoke", folder))
+    folder = os.environ.get("TRIGLOT_OVERFIT_DIR") or tmp_path_factory.mktemp("overfit") / "overfit_four"
+    return run_recipe(load_recipe("overfit_four", folder))
 
 
 @pytest.fixture(scope="session")
-def smoke_scenes():
-    """The four scenes that the smoke recipe overfits."""
+def overfit_scenes():
+    """The four scenes that overfit_four learns."""
     from triglot.training.data.scenes import random_scene
 
     rng = random.Random(0)

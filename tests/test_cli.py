@@ -82,9 +82,9 @@ def test_train_refuses_bad_recipes_before_anything_runs(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_demo(smoke_checkpoint, smoke_scenes, tmp_path, capsys):
-    code, printed, _ = result(capsys, "demo", "--model", smoke_checkpoint, "--out", tmp_path / "demo.wav", "--json")
+def test_demo(overfit_checkpoint, overfit_scenes, tmp_path, capsys):
+    code, printed, _ = result(capsys, "demo", "--model", overfit_checkpoint, "--out", tmp_path / "demo.wav", "--json")
     shown = json.loads(printed)
-    assert code == 0 and shown["transcript"] == shown["spoken"] == smoke_scenes[0].sentence("en")
-    assert shown["translation"] == shown["truth"] == smoke_scenes[0].sentence("es")
+    assert code == 0 and shown["transcript"] == shown["spoken"] == overfit_scenes[0].sentence("en")
+    assert shown["translation"] == shown["truth"] == overfit_scenes[0].sentence("es")
     assert soundfile.info(tmp_path / "demo.wav").frames > 16_000

@@ -31,10 +31,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def jobs(smoke_scenes, tmp_path_factory):
+def jobs(overfit_scenes, tmp_path_factory):
     """Eight spoken sentences as wav files, with the texts that are true of them."""
     folder, jobs = tmp_path_factory.mktemp("spoken"), []
-    for number, scene in enumerate(smoke_scenes):
+    for number, scene in enumerate(overfit_scenes):
         for source, target in PAIRS:
             path = folder / f"{number}-{source}.wav"
             soundfile.write(path, *speak(scene.sentence(source), source, SPEAKER))
@@ -52,7 +52,7 @@ def jobs(smoke_scenes, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def translated(smoke_checkpoint, jobs, tmp_path_factory):
+def translated(overfit_checkpoint, jobs, tmp_path_factory):
     """What the public pipeline makes of them in a clean process."""
     import sys
 
@@ -61,7 +61,7 @@ def translated(smoke_checkpoint, jobs, tmp_path_factory):
         sys.executable,
         "-c",
         TRANSLATE,
-        str(smoke_checkpoint.resolve()),
+        str(overfit_checkpoint.resolve()),
         json.dumps(jobs),
         cwd=folder,
         PYTHONPATH=str(ROOT),
@@ -73,13 +73,13 @@ def test_transcripts_and_translations_are_exactly_right(jobs, translated):
     assert translated == [[job["transcript"], job["translation"]] for job in jobs]
 
 
-def test_the_wavs_say_exactly_the_translations(smoke_checkpoint, jobs, translated):
+def test_the_wavs_say_exactly_the_translations(overfit_checkpoint, jobs, translated):
     """The spoken output is recognised word for word, and the same codes in another order are not."""
-    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+    asr = pipeline("speech-recognition", model=str(overfit_checkpoint))
     heard = [asr(job["out"], language=job["target"])["text"] for job in jobs]
     assert heard == [job["translation"] for job in jobs]
 
-    processor = AutoProcessor.from_pretrained(smoke_checkpoint)
+    processor = AutoProcessor.from_pretrained(overfit_checkpoint)
     generator, wrong = torch.Generator().manual_seed(0), 0
     for job in jobs:
         codes = processor.codecs.encode("speech", [processor.load_audio(job["out"])])[0]
@@ -98,36 +98,36 @@ def test_the_wavs_sound_like_real_speech_of_these_words_and_not_of_others(jobs, 
         assert min(distances, key=distances.get) == job["translation"]
 
 
-def test_other_tasks_of_the_same_checkpoint(smoke_checkpoint, smoke_scenes):
-    scene = smoke_scenes[0]
-    mt = pipeline("text-translation", model=str(smoke_checkpoint))
+def test_other_tasks_of_the_same_checkpoint(overfit_checkpoint, overfit_scenes):
+    scene = overfit_scenes[0]
+    mt = pipeline("text-translation", model=str(overfit_checkpoint))
     assert mt(scene.sentence("en"), source_language="en", target_language="es")["text"] == scene.sentence("es")
-    ast = pipeline("speech-to-text-translation", model=str(smoke_checkpoint))
+    ast = pipeline("speech-to-text-translation", model=str(overfit_checkpoint))
     wave, rate = speak(scene.sentence("es"), "es", SPEAKER)
     for chain in (True, False):
         out = ast(wave, sampling_rate=rate, source_language="es", target_language="en", chain=chain)
         assert out["text"] == scene.sentence("en")
-    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+    asr = pipeline("speech-recognition", model=str(overfit_checkpoint))
     for tts in (
-        pipeline("text-to-audio", model=str(smoke_checkpoint)),
-        pipeline("voice-text-to-speech", model=str(smoke_checkpoint)),
+        pipeline("text-to-audio", model=str(overfit_checkpoint)),
+        pipeline("voice-text-to-speech", model=str(overfit_checkpoint)),
     ):
         spoken = tts(scene.sentence("en"))
         assert asr(spoken, language="en")["text"] == scene.sentence("en")
 
 
-def test_direct_speech_to_speech(smoke_checkpoint, jobs):
-    s2st = pipeline("speech-to-speech-translation", model=str(smoke_checkpoint))
-    asr = pipeline("speech-recognition", model=str(smoke_checkpoint))
+def test_direct_speech_to_speech(overfit_checkpoint, jobs):
+    s2st = pipeline("speech-to-speech-translation", model=str(overfit_checkpoint))
+    asr = pipeline("speech-recognition", model=str(overfit_checkpoint))
     out = s2st(jobs[0]["wav"], source_language="en", target_language="es", chain=False)
     assert asr(out, language="es")["text"] == jobs[0]["translation"]
 
 
-def test_a_finished_recipe_is_not_trained_again(smoke_checkpoint, capsys):
+def test_a_finished_recipe_is_not_trained_again(overfit_checkpoint, capsys):
     from triglot.training.run_recipe import load_recipe, run_recipe
 
-    before = (smoke_checkpoint / "model.safetensors").read_bytes()
-    again = run_recipe(load_recipe("tiny_smoke", smoke_checkpoint.parent))
+    before = (overfit_checkpoint / "model.safetensors").read_bytes()
+    again = run_recipe(load_recipe("overfit_four", overfit_checkpoint.parent))
     assert capsys.readouterr().out.count("finished before") == 6
     assert (again / "model.safetensors").read_bytes() == before
 

@@ -19,19 +19,19 @@ def blocks(language):
 
 
 @pytest.mark.slow
-def test_python_snippets_run_in_order(smoke_checkpoint, smoke_scenes, tmp_path, monkeypatch, capsys):
-    (tmp_path / "runs" / "tiny_smoke").mkdir(parents=True)
-    (tmp_path / "runs" / "tiny_smoke" / "checkpoint").symlink_to(smoke_checkpoint.resolve())
+def test_python_snippets_run_in_order(overfit_checkpoint, overfit_scenes, tmp_path, monkeypatch, capsys):
+    (tmp_path / "runs" / "overfit_four").mkdir(parents=True)
+    (tmp_path / "runs" / "overfit_four" / "checkpoint").symlink_to(overfit_checkpoint.resolve())
     monkeypatch.chdir(tmp_path)
-    sentence = smoke_scenes[0].sentence("en")
+    sentence = overfit_scenes[0].sentence("en")
     soundfile.write("in.wav", *speak(sentence, "en", SPEAKER))
     soundfile.write("me.wav", *speak("my own voice", "en", "f2-160-60"))
     names: dict = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["transcript"] == sentence
-    assert names["translation"] == smoke_scenes[0].sentence("es")
-    assert capsys.readouterr().out.startswith(f"{sentence} -> {smoke_scenes[0].sentence('es')}")
+    assert names["translation"] == overfit_scenes[0].sentence("es")
+    assert capsys.readouterr().out.startswith(f"{sentence} -> {overfit_scenes[0].sentence('es')}")
     assert "{'text': (0, 1000), 'speech': (1003, 1503)}" in README
     assert names["grown"].config.modality_ranges == {"text": (0, 1000), "speech": (1003, 1503)}
 

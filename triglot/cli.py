@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
-SMOKE_RECIPE = "tiny_smoke"
+DEMO_RECIPE = "overfit_four"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -96,8 +96,8 @@ def _demo(arguments: argparse.Namespace) -> None:
     from .training.data.scenes import random_scene
 
     if arguments.model is None and not os.path.isdir(DEFAULT_MODEL):
-        arguments.model = _smoke_checkpoint()
-    # the sentences of the smoke recipe; a checkpoint trained on more knows them too
+        arguments.model = _overfit_checkpoint()
+    # a sentence of that recipe; a checkpoint trained on more knows them too
     import random
 
     speaker, scene = DemoWorldArguments().speakers.split()[0], random_scene(random.Random(0))
@@ -116,12 +116,12 @@ def _demo(arguments: argparse.Namespace) -> None:
     _show(arguments, lines, "\n".join(f"{name:<12} {value}" for name, value in lines.items()))
 
 
-def _smoke_checkpoint() -> str:
+def _overfit_checkpoint() -> str:
     from .training.run_recipe import load_recipe, run_recipe
 
-    recipe = load_recipe(SMOKE_RECIPE)
+    recipe = load_recipe(DEMO_RECIPE)
     print(
-        f"There is no {DEFAULT_MODEL} here: training the smoke recipe into {recipe.output_dir} first (minutes, once)."
+        f"There is no {DEFAULT_MODEL} here: training the recipe {DEMO_RECIPE} into {recipe.output_dir} first (minutes, once)."
     )
     return str(run_recipe(recipe))
 
