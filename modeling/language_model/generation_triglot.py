@@ -8,8 +8,8 @@ Every task's outputs are a short list of spans. `SpanGrammar` knows how the ids 
     media span                            <|name|> codes ... <|/name|>     (an image: exactly h*w codes)
     after the last media span             <eos>
 
-A budget per span and the total of new tokens close spans in time. The state is read off the ids at each step, nothing
-is remembered, so beams may be reordered and batches may mix tasks.
+A budget per span and the total of new tokens close spans in time. Batches may mix tasks, and beams may change places: the
+state is read off the ids, and only the newest id is looked at where the ones before are as they were.
 
 Shapes: B prompts, N rows (B times beams or returned sequences), S spans, L new ids, V ids of the vocabulary.
 """
@@ -145,25 +145,17 @@ class SpanLogitsProcessor(LogitsProcessor):
         needed = max(grammar.shortest(row) for row in rows)
         if max_new_tokens < needed:
             raise ValueError(f"max_new_tokens is {max_new_tokens}; the spans asked for take at least {needed}.")
-        self._columns = [self._expand(rows, what) for what in ("kind", "after", "last")]
+        self._rows = rows
+        self._after = [[self._needed_after(row, index) for index in range(len(row))] for row in rows]
+        self._closers = frozenset((grammar.sep_token_id, *(end for _, end in grammar.borders[1:])))
         self._table = self._allowed_table()
+        self._seen: torch.Tensor | None = None
+        self._places: list[tuple[int, int]] = []
 
-    def _expand(self, rows: list[list[int]], what: str) -> torch.Tensor:
-        """(B, S+1): each span's kind, the fewest ids needed after it, and whether it is the last."""
-        width = self.spans.shape[1] + 1
-        table = torch.zeros(len(rows), width, dtype=torch.long)
-        for index, row in enumerate(rows):
-            for position in range(width):
-                inside = position < len(row)
-                if what == "kind":
-                    table[index, position] = row[position] if inside else NO_SPAN
-                elif what == "last":
-                    table[index, position] = int(position == len(row) - 1)
-                elif inside:
-                    rest = row[position + 1 :]
-                    done = not rest and row[position] == TEXT  # its closer is <eos>: nothing comes after
-                    table[index, position] = 0 if done else self.grammar.shortest(rest)
-        return table
+    def _needed_after(self, row: list[int], index: int) -> int:
+        """Fewest ids that must follow the closer of one span."""
+        rest = row[index + 1 :]
+        return 0 if not rest and row[index] == TEXT else self.grammar.shortest(rest)  # a last text's closer is <eos>
 
     def _allowed_table(self) -> torch.Tensor:
         """bool (states, V). Three states a modality (open | open or close | close), twice for text, then begin, eos."""
@@ -189,36 +181,41 @@ class SpanLogitsProcessor(LogitsProcessor):
         state(grammar.eos_token_id)
         return torch.stack(rows)
 
-    def states(self, input_ids: torch.Tensor) -> torch.Tensor:
-        """int64 (N,): the row of the table that says what may come next, for ids (N, prompt + L)."""
-        grammar, device = self.grammar, input_ids.device
+    def states(self, input_ids: torch.Tensor) -> list[int]:
+        """For each of N rows, the row of the table that says what may come next, for ids (N, prompt + L)."""
         new = input_ids[:, self.prompt_length :]
-        count, length = new.shape
-        row = torch.arange(count, device=device) // (count // len(self.spans))
-        kinds, after, last = (column.to(device) for column in self._columns)
-        closers = torch.tensor([grammar.sep_token_id, *(end for _, end in grammar.borders[1:])], device=device)
-        closed = torch.isin(new, closers)
-        span = closed.sum(dim=1).clamp(max=kinds.shape[1] - 1)
-        places = torch.arange(1, length + 1, device=device)
-        since = (
-            length - (closed * places).amax(dim=1) if length else torch.zeros(count, dtype=torch.long, device=device)
-        )
-        kind = kinds[row, span]
+        before, self._seen = self._seen, new
+        if before is not None and new.shape[1] == before.shape[1] + 1 and torch.equal(new[:, :-1], before):
+            fresh = new[:, -1:].tolist()
+        else:  # the first step, or beams have changed places: read all ids again
+            self._places, fresh = [(0, 0)] * len(new), new.tolist()
+        self._places = [self._advance(place, ids) for place, ids in zip(self._places, fresh)]
+        copies = len(new) // len(self._rows)  # beams or returned sequences of one prompt stand side by side
+        return [self._state(index // copies, place, new.shape[1]) for index, place in enumerate(self._places)]
 
-        modalities = len(grammar.ranges)
-        first_begin, eos = 3 * modalities + 1, 4 * modalities
-        low = torch.tensor([*grammar.minimum, 0], device=device)[kind]
-        high = torch.tensor([*grammar.maximum, 0], device=device)[kind]
-        size = torch.where(kind == TEXT, since, since - 1)
+    def _advance(self, place: tuple[int, int], ids: list[int]) -> tuple[int, int]:
+        """(spans closed so far, ids since then), after some more ids."""
+        closed, since = place
+        for token in ids:
+            closed, since = (closed + 1, 0) if token in self._closers else (closed, since + 1)
+        return closed, since
+
+    def _state(self, index: int, place: tuple[int, int], length: int) -> int:
+        row, (span, since) = self._rows[index], place
+        modalities = len(self.grammar.ranges)
+        final_text, first_begin, eos = 3 * modalities, 3 * modalities + 1, 4 * modalities
+        if span >= len(row):
+            return eos
+        kind = row[span]
+        if kind != TEXT and since == 0:
+            return first_begin + kind - 1
+        size = since if kind == TEXT else since - 1
         # one more code must leave room for the closer and for all that has to follow
-        room = self.max_new_tokens - length - 1 >= 1 + after[row, span]
-        may_continue, may_close = (size < high) & room, size >= low
-        shape = torch.where(may_continue, torch.where(may_close, 1, 0), torch.where(may_close, 2, 0))
-        state = kind * 3 + shape
-        final_text = (kind == TEXT) & last[row, span].bool()
-        state = torch.where(final_text, torch.where(shape == 2, eos, 3 * modalities), state)
-        state = torch.where((kind > TEXT) & (since == 0), first_begin + kind - 1, state)
-        return torch.where(kind == NO_SPAN, eos, state)
+        room = self.max_new_tokens - length - 1 >= 1 + self._after[index][span]
+        may_continue, may_close = size < self.grammar.maximum[kind] and room, size >= self.grammar.minimum[kind]
+        if kind == TEXT and span == len(row) - 1:
+            return final_text if may_continue else eos
+        return 3 * kind + (int(may_close) if may_continue else 2)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         self._table = self._table.to(scores.device)
