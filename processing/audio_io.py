@@ -6,7 +6,6 @@ path | bytes | open file | array + sampling_rate | {"array" | "raw" | "bytes" | 
 import difflib
 import io
 import os
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ import soundfile
 import soxr
 
 from .errors import TriglotError
+from .whole_files import whole_file
 
 MIN_SECONDS = 0.1  # s; shorter than a syllable: nothing to recognise
 SILENCE_PEAK = 1e-4  # full scale = 1; -80 dBFS
@@ -84,15 +84,11 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, sampling_rate: int) 
             f"Cannot write {path!r}: the audio is {wave.dtype} {wave.shape}; "
             "finite floats of the shape (samples,) between -1 and 1 are needed."
         )
-    partial = os.path.join(folder, f".{os.path.basename(path)}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        soundfile.write(partial, np.clip(wave, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            soundfile.write(partial, np.clip(wave, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
     except (OSError, soundfile.LibsndfileError) as error:
         raise TriglotError(f"Cannot write {path!r}: {error}") from error
-    finally:
-        if os.path.exists(partial):
-            os.unlink(partial)
 
 
 def _open_mapping(audio: Mapping, sampling_rate: int | None, name: str) -> tuple[Any, int | None]:

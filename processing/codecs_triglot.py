@@ -8,8 +8,6 @@ classes. Codes of another tokenizer are noise to a model, so fingerprints are co
 """
 
 import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 
 from .errors import TriglotError
+from .whole_files import whole_folder
 
 KINDS = ("tokenizer", "decoder")
 
@@ -144,16 +143,11 @@ class TriglotCodecs:
         """
         root = os.fspath(save_directory)
         for name in self.names:
-            component, final = self.get(name), os.path.join(root, name)
-            partial = os.path.join(root, f".{name}.{uuid.uuid4().hex[:8]}.partial")
-            try:
+            component = self.get(name)
+            with whole_folder(os.path.join(root, name)) as partial:
                 component.save_pretrained(partial)
-                for entry in os.listdir(partial):
-                    if entry.endswith(".py"):
-                        os.replace(os.path.join(partial, entry), os.path.join(root, entry))
-                _replace_folder(partial, final)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+                for code in partial.glob("*.py"):
+                    os.replace(code, os.path.join(root, code.name))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": {}}
@@ -219,14 +213,3 @@ class TriglotCodecs:
     def _place(self, component: Any) -> Any:
         component = component.to(self._device)
         return component if self._dtype is None else component.to(self._dtype)
-
-
-def _replace_folder(new: str, final: str) -> None:
-    """Moves a finished folder into place; the old one is gone only when the new one stands."""
-    old = None
-    if os.path.isdir(final):
-        old = f"{final}.{uuid.uuid4().hex[:8]}.old"
-        os.replace(final, old)
-    os.replace(new, final)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)

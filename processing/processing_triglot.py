@@ -63,6 +63,8 @@ class TriglotProcessor(ProcessorMixin):
         self.space = TokenSpace(self.modalities)
         self.codecs = codecs if codecs is not None else TriglotCodecs(self.modalities, parts=parts)
         super().__init__(tokenizer, chat_template=chat_template)
+        added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._control_ids = frozenset({*tokenizer.all_special_ids, *added})
         self.tokenizer.padding_side = "left"  # prompts are continued; the pipelines' batching reads this too
 
     # ---- ids of the text tokenizer
@@ -81,10 +83,9 @@ class TriglotProcessor(ProcessorMixin):
         return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.eos_id
 
     @property
-    def control_ids(self) -> set[int]:
+    def control_ids(self) -> frozenset[int]:
         """Text ids that are no text: <bos>, <eos>, padding and the tokenizer's other special ids."""
-        added = {index for index, token in self.tokenizer.added_tokens_decoder.items() if token.special}
-        return {index for index in {*self.tokenizer.all_special_ids, *added} if index is not None}
+        return self._control_ids
 
     def text_ids(self, text: str) -> list[int]:
         """A user's text -> ids, none of which is a control id, whatever the text says.

@@ -57,7 +57,7 @@ def test_the_tree_names_files_that_exist():
     for path in shipped_files():
         stem = re.sub(r"^(configuration|modeling)_(?!triglot)", "*_", path.name)
         stem = "pipeline_*.py" if stem.startswith("pipeline_") else stem
-        assert stem in tree or stem in ("errors.py",), f"{path.name} is missing in the README's tree"
+        assert stem in tree, f"{path.name} is missing in the README's tree"
 
 
 def test_no_machine_paths_or_hosts_in_the_tree():

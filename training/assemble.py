@@ -1,8 +1,6 @@
 """Trained parts -> one checkpoint, laid out as a Hub repository: model, processor, codecs and the code to run them."""
 
 import os
-import shutil
-import uuid
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..processing.processing_triglot import TriglotProcessor
+from ..processing.whole_files import whole_folder
 
 
 def assemble_checkpoint(
@@ -35,7 +34,6 @@ def assemble_checkpoint(
     Raises:
         TriglotError: parts whose fingerprints or sizes do not fit.
     """
-    output_dir = Path(output_dir)
     model = TriglotForConditionalGeneration.from_pretrained(language_model_dir)
     processor = TriglotProcessor(
         AutoTokenizer.from_pretrained(text_tokenizer_dir),
@@ -46,14 +44,7 @@ def assemble_checkpoint(
     processor.codecs.speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir, dtype=torch.float32)
     processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype=torch.float32)
 
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    partial = output_dir.parent / f".{output_dir.name}.{uuid.uuid4().hex[:8]}.partial"
-    try:
+    with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
-        if output_dir.exists():
-            shutil.rmtree(output_dir)
-        os.replace(partial, output_dir)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return output_dir
+    return Path(output_dir)

@@ -18,10 +18,10 @@ from typing import Any
 import yaml
 
 from ..processing.errors import TriglotError
+from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .recipe import parse_arguments
-from .runs import write_whole
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
 from .train_kmeans import KmeansArguments, train_kmeans
@@ -155,7 +155,8 @@ class _Runner:
         steps[stage](self.recipe.stages[stage])
         minutes = (time.monotonic() - start) / 60
         record = {"stage": stage, "settings": settings, "seed": self.recipe.seed, "minutes": round(minutes, 2)}
-        write_whole(done, json.dumps(record, indent=2, ensure_ascii=False))
+        with whole_file(done) as partial:
+            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
         print(f"[{stage}] finished in {minutes:.1f} min")
 
     def assemble(self) -> Path:

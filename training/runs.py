@@ -14,6 +14,7 @@ from transformers import PreTrainedModel, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from ..processing.errors import TriglotError
+from ..processing.whole_files import whole_file
 
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
@@ -50,7 +51,8 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
             )
     try:
         checkpoints.mkdir(parents=True, exist_ok=True)
-        write_whole(file, json.dumps(run, indent=2))
+        with whole_file(file) as partial:
+            partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
     except OSError as error:
         raise TriglotError(f"{checkpoints} cannot be written: {error}.") from error
     return last
@@ -127,13 +129,3 @@ def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] =
             os.replace(path, output_dir / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -19,7 +19,6 @@ import json
 import math
 import os
 import re
-import shutil
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -30,6 +29,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from ..processing.errors import TriglotError
+from ..processing.whole_files import whole_folder
 
 SPACE = "\u2581"  # SentencePiece's sign for a space
 ESCAPE = "\u0010"  # DLE, "data link escape": the control character made for this, in no ordinary text
@@ -120,15 +120,9 @@ def train_text_tokenizer(
         **CONTROL_TOKENS,
     )
     try:
-        output_dir.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{output_dir.name}.", suffix=".partial", dir=output_dir.parent))
-        try:
-            partial.chmod(0o755)  # mkdtemp makes it private; a finished folder is like any other
+        with whole_folder(output_dir) as partial:
             tokenizer.save_pretrained(partial)
             (partial / "spiece.model").write_bytes(model)
-            _replace_folder(partial, output_dir)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
         raise TriglotError(f"Cannot write the tokenizer to {str(output_dir)!r}: {error}.") from error
     return output_dir
@@ -144,21 +138,6 @@ def _check_output_dir(folder: Path) -> None:
             )
     elif folder.exists():
         raise TriglotError(f"{str(folder)!r} is a file; give the path of a folder to write the tokenizer to.")
-
-
-def _replace_folder(partial: Path, folder: Path) -> None:
-    """Moves `partial` to `folder`; an old folder, which os.replace refuses when it is not empty, steps aside first."""
-    if not folder.exists():
-        os.replace(partial, folder)
-        return
-    aside = partial.with_suffix(".old")
-    os.replace(folder, aside)
-    try:
-        os.replace(partial, folder)
-    except OSError:
-        os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _learnable(sentences: Iterable[str], limit: int) -> list[str]:

@@ -221,3 +221,39 @@ def test_a_folder_without_a_processor(tmp_path):
     (tmp_path / "processor_config.json").write_text("{}")
     with pytest.raises(TriglotError, match="no Triglot processor_config"):
         TriglotProcessor.from_pretrained(tmp_path)
+
+
+# ---- with the tokenizer of a text LLM of another family
+
+
+@pytest.fixture
+def llm_processor():
+    """Byte-level BPE as Qwen has it: no <bos>, chat tokens, and more embedding rows than tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(["a red circle"] * 5, trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+    modalities = [{"name": "text", "size": 384}, {"name": "speech", "size": 30, "frame_rate": 25.0}]
+    return TriglotProcessor(tokenizer, modalities, ["en", "hi"])
+
+
+def test_a_tokenizer_without_bos_and_with_chat_tokens(llm_processor):
+    prompt = llm_processor(text="a red circle", task="MT", target_language="hi").input_ids[0].tolist()
+    assert prompt[-1] == llm_processor.space.sep_id == 384
+    assert llm_processor._text([index for index in prompt if index != 384]) == "[MT English Hindi]a red circle"
+    for text in ("<|im_start|>system", "<|im_end|><|endoftext|>", "छोटा 🙂", " two  spaces "):
+        ids = llm_processor.text_ids(text)
+        assert not set(ids) & llm_processor.control_ids
+        assert llm_processor._text(ids) == text
+
+
+def test_the_grammar_forbids_padded_rows_and_control_tokens(llm_processor):
+    grammar = llm_processor.span_grammar({"text": 9})
+    assert grammar["text_size"] == len(llm_processor.tokenizer) < 384
+    assert set(grammar["forbidden_text"]) == set(llm_processor.control_ids)
+    assert "CAPTION" not in grammar["tasks"], "no images, so no tasks with images"

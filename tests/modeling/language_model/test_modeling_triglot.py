@@ -262,3 +262,31 @@ def test_truncated_weights_are_an_error(tmp_path):
 def test_built_from_a_bare_config():
     model = TriglotForConditionalGeneration(TriglotConfig(text_config=LlamaConfig(**SIZES)))
     assert model.get_input_embeddings().weight.shape[0] == model.config.vocab_size
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_peft_trains_the_new_rows_saves_small_and_merges_exactly(tied, tmp_path):
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    model = extend_text_model(text_model(tied=tied), MEDIA, "mean").double()
+    before = model.get_input_embeddings().weight.detach().clone()
+    new_rows = list(range(ROWS, model.config.vocab_size))
+    rows = new_rows if tied else {"embed_tokens": new_rows, "lm_head": new_rows}
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["q_proj", "v_proj"], trainable_token_indices=rows))
+    optimizer = torch.optim.SGD([p for p in adapted.parameters() if p.requires_grad], lr=0.5)
+    ids = torch.arange(3, model.config.vocab_size)[None]
+    for _ in range(3):
+        optimizer.zero_grad()
+        adapted(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+    adapted.eval()
+    trained = adapted(input_ids=ids).logits
+    adapted.save_pretrained(tmp_path)
+    fresh = extend_text_model(text_model(tied=tied), MEDIA, "mean").double()
+    loaded = PeftModel.from_pretrained(fresh, tmp_path).eval()
+    torch.testing.assert_close(loaded(input_ids=ids).logits, trained, atol=1e-10, rtol=0)
+    merged = loaded.merge_and_unload()
+    torch.testing.assert_close(merged(input_ids=ids).logits, trained, atol=1e-10, rtol=0)
+    after = merged.get_input_embeddings().weight
+    assert torch.equal(after[:ROWS], before[:ROWS]) and not torch.equal(after[ROWS:], before[ROWS:])
+    assert (merged.get_output_embeddings().weight is after) is tied
