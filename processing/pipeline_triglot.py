@@ -48,22 +48,10 @@ class TriglotPipeline(Pipeline):
             raise TriglotError(
                 f"The {self.task_name} pipeline needs a TriglotProcessor; came {type(self.processor).__name__}."
             )
-        self._check_vocabulary()
+        self.processor.check_model(self.model.config)
         self.processor.to(self.device)
         if speech_decoder is not None:
             self.processor.codecs.speech_decoder = speech_decoder
-
-    def _check_vocabulary(self) -> None:
-        """The processor's ids and fingerprints must be the model's."""
-        ours, theirs = self.processor.modalities, getattr(self.model.config, "modalities", None)
-        if theirs is None:
-            raise TriglotError(f"The model is a {self.model.config.model_type}; a triglot model is needed.")
-        keys = ("name", "size", "fingerprint")
-        mine, models = ([[entry.get(key) for key in keys] for entry in entries] for entries in (ours, theirs))
-        if mine != models:
-            raise TriglotError(
-                f"The processor's modalities {mine} are not the model's {models}; use a processor saved with this model."
-            )
 
     # ---- for subclasses
 

@@ -330,6 +330,22 @@ class TriglotProcessor(ProcessorMixin):
 
     # ---- model, devices, disk
 
+    def check_model(self, config: Any) -> None:
+        """Whether this processor's ids and fingerprints are those of a model with this config.
+
+        Raises:
+            TriglotError: another kind of model, or other modalities.
+        """
+        entries = getattr(config, "modalities", None)
+        if entries is None:
+            raise TriglotError(f"The model is a {config.model_type}; a triglot model is needed.")
+        keys = ("name", "size", "fingerprint")
+        ours, theirs = ([[entry.get(key) for key in keys] for entry in each] for each in (self.modalities, entries))
+        if ours != theirs:
+            raise TriglotError(
+                f"The processor's modalities {ours} are not the model's {theirs}; use a processor saved with this model."
+            )
+
     def span_grammar(
         self, budgets: Mapping[str, int] | None = None, tasks: Sequence[str] | None = None
     ) -> dict[str, Any]:

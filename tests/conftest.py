@@ -1,7 +1,6 @@
 """Shared by all tests: offline and quiet, plus two checkpoints: one with random weights, one overfit in minutes."""
 
 import os
-import random
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -76,10 +75,11 @@ def overfit_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def overfit_scenes():
     """The four scenes that overfit_four learns."""
-    from triglot.training.data.scenes import random_scene
+    from triglot.training.data.demo_world import demo_sentences
+    from triglot.training.run_recipe import load_recipe
 
-    rng = random.Random(0)
-    return [random_scene(rng) for _ in range(4)]
+    recipe = load_recipe("overfit_four")
+    return demo_sentences(recipe.stages["data"], recipe.seed)
 
 
 @pytest.fixture

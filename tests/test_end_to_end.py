@@ -128,7 +128,7 @@ def test_a_finished_recipe_is_not_trained_again(overfit_checkpoint, capsys):
 
     before = (overfit_checkpoint / "model.safetensors").read_bytes()
     again = run_recipe(load_recipe("overfit_four", overfit_checkpoint.parent))
-    assert capsys.readouterr().out.count("finished before") == 6
+    assert capsys.readouterr().out.count("finished before") == 7
     assert (again / "model.safetensors").read_bytes() == before
 
 

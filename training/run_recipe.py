@@ -1,6 +1,6 @@
 """`triglot train RECIPE`: runs the stages of a recipe in order, each once, going on where an earlier run was cut off.
 
-    data -> text_tokenizer -> encoder -> kmeans -> decoder -> lm -> checkpoint
+    data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> checkpoint
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 Every stage has a folder in `output_dir`; a finished one holds `stage.json` and is not run again.
@@ -18,9 +18,13 @@ from typing import Any
 import yaml
 
 from ..processing.errors import TriglotError
+from ..processing.languages import language_name
+from ..processing.task_formats import TASKS
 from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
+from .data.splits import training_sentences
+from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
 from .recipe import parse_arguments
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
@@ -34,8 +38,10 @@ STAGES: dict[str, type] = {
     "encoder": EncoderArguments,
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
+    "tokens": TokensArguments,
     "lm": LmArguments,
 }
+TOKENIZER_SENTENCES = 10_000  # in each language
 STAGE_FILE = "stage.json"  # written when a stage is finished
 
 
@@ -150,6 +156,7 @@ class _Runner:
             "encoder": self._encoder,
             "kmeans": self._kmeans,
             "decoder": self._decoder,
+            "tokens": self._tokens,
             "lm": self._lm,
         }
         steps[stage](self.recipe.stages[stage])
@@ -180,12 +187,14 @@ class _Runner:
         rows.save_to_disk(str(self.folder("data") / "rows"))
 
     def _text_tokenizer(self, arguments: TextTokenizerArguments) -> None:
-        from ..processing.languages import language_name
-        from ..processing.task_formats import TASKS
-
-        languages = [language_name(code) for code in self.recipe.stages["lm"].languages.split()]
+        data, names = self.recipe.stages["data"], self.recipe.stages["lm"].languages.split()
+        sentences = sentences_of(self.dataset)
+        if data.phrases:  # text costs nothing: learn words from far more sentences than are spoken
+            items = training_sentences(TOKENIZER_SENTENCES, seed=self.recipe.seed)
+            sentences += [item.sentence(language) for item in items for language in data.languages.split()]
+        languages = [language_name(code) for code in names]
         tags = [f"[{task} {source} {target}]" for task in TASKS for source in languages for target in languages]
-        train_text_tokenizer([*sentences_of(self.dataset), *tags], self.folder("text_tokenizer"), arguments)
+        train_text_tokenizer([*sentences, *tags], self.folder("text_tokenizer"), arguments)
 
     def _encoder(self, arguments: EncoderArguments) -> None:
         train_encoder(self.dataset, self.folder("encoder"), arguments, seed=self.recipe.seed)
@@ -196,6 +205,15 @@ class _Runner:
     def _decoder(self, arguments: DecoderArguments) -> None:
         train_decoder(self.dataset, self.folder("kmeans"), self.folder("decoder"), arguments, seed=self.recipe.seed)
 
+    def _tokens(self, arguments: TokensArguments) -> None:
+        units = str(self.folder("kmeans"))
+        make_rows: DatasetRows | DemoWorldRows = DatasetRows(str(self.folder("data") / "rows"), units)
+        if arguments.rows:
+            languages = tuple(self.recipe.stages["data"].languages.split())
+            make_rows = DemoWorldRows(units, languages, arguments.recorded_share, self.recipe.seed)
+        count = arguments.rows or len(self.dataset)
+        write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
+
     def _lm(self, arguments: LmArguments) -> None:
         folders = self.folder("text_tokenizer"), self.folder("kmeans"), self.folder("lm")
-        train_lm(self.dataset, *folders, arguments, seed=self.recipe.seed)
+        train_lm(read_rows(self.folder("tokens")), *folders, arguments, seed=self.recipe.seed)

@@ -116,7 +116,7 @@ def train_lm(
     """Trains the language model on every task that the rows allow.
 
     Args:
-        rows: Dicts with AudioPaLM's fields (see `token_examples`), e.g. a `datasets.Dataset`.
+        rows: Token rows, as `read_rows` gives them.
         text_tokenizer_dir: A fast tokenizer; the text LLM's own where `text_model` is given.
         speech_tokenizer_dir: A `FeatureUnits` folder.
         output_dir: Becomes the model's folder; the run's state lies in `checkpoints` below it.

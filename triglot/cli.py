@@ -1,15 +1,16 @@
-"""The `triglot` command: demo | translate | transcribe | speak | train | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | train | evaluate | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--output-dir", help="instead of the recipe's own")
     train.add_argument("--stage", help="stop after this stage")
 
+    evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
+                    "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
+    from .training.evaluate_arguments import add_arguments
+
+    add_arguments(evaluate)
+
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
     export.add_argument("folder")
@@ -92,15 +99,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(arguments: argparse.Namespace) -> None:
     from .processing.audio_io import write_audio
-    from .training.data.demo_world import DemoWorldArguments, speak
-    from .training.data.scenes import random_scene
 
+    with _training_packages("the demo"):
+        from .training.data.demo_world import demo_sentences, speak
+        from .training.run_recipe import load_recipe
+    recipe = load_recipe(DEMO_RECIPE)
     if arguments.model is None and not os.path.isdir(DEFAULT_MODEL):
-        arguments.model = _overfit_checkpoint()
-    # a sentence of that recipe; a checkpoint trained on more knows them too
-    import random
-
-    speaker, scene = DemoWorldArguments().speakers.split()[0], random_scene(random.Random(0))
+        arguments.model = _overfit_checkpoint(recipe)
+    # a sentence of that recipe; a checkpoint trained on more knows it too
+    data = recipe.stages["data"]
+    speaker, scene = data.speakers.split()[0], demo_sentences(data, recipe.seed)[0]
     wave, rate = speak(scene.sentence("en"), "en", speaker)
     result = _pipeline("speech-to-speech-translation", arguments)(
         wave, sampling_rate=rate, source_language="en", target_language="es"
@@ -116,12 +124,11 @@ def _demo(arguments: argparse.Namespace) -> None:
     _show(arguments, lines, "\n".join(f"{name:<12} {value}" for name, value in lines.items()))
 
 
-def _overfit_checkpoint() -> str:
-    from .training.run_recipe import load_recipe, run_recipe
+def _overfit_checkpoint(recipe: Any) -> str:
+    from .training.run_recipe import run_recipe
 
-    recipe = load_recipe(DEMO_RECIPE)
     print(
-        f"There is no {DEFAULT_MODEL} here: training the recipe {DEMO_RECIPE} into {recipe.output_dir} first (minutes, once)."
+        f"There is no {DEFAULT_MODEL} here: training the recipe {recipe.name} into {recipe.output_dir} first (minutes, once)."
     )
     return str(run_recipe(recipe))
 
@@ -156,15 +163,15 @@ def _speak(arguments: argparse.Namespace) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    try:
+    with _training_packages("training"):
         from .training.run_recipe import load_recipe, run_recipe
-    except ImportError as error:
-        from .processing.errors import TriglotError
-
-        raise TriglotError(
-            f'training needs more packages ({error.name} is missing): pip install "triglot[train]"'
-        ) from error
     run_recipe(load_recipe(arguments.recipe, arguments.output_dir), arguments.stage)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.evaluate import run
+    run(arguments)
 
 
 def _export_code(arguments: argparse.Namespace) -> None:
@@ -196,6 +203,19 @@ def shipped_files() -> list[Path]:
 
 
 # ---- shared
+
+
+@contextlib.contextmanager
+def _training_packages(what: str) -> Iterator[None]:
+    """Says which extra to install where an import of the training code fails."""
+    try:
+        yield
+    except ImportError as error:
+        from .processing.errors import TriglotError
+
+        raise TriglotError(
+            f'{what} needs more packages ({error.name} is missing): pip install "triglot[train]"'
+        ) from error
 
 
 def _pipeline(task: str, arguments: argparse.Namespace) -> Any:

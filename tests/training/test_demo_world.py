@@ -7,7 +7,7 @@ from datasets import Audio
 
 from triglot import TriglotError
 from triglot.processing.audio_io import load_audio
-from triglot.training.data.demo_world import DemoWorldArguments, demo_world, sentences_of
+from triglot.training.data.demo_world import DemoWorldArguments, demo_world, parse_speaker, sentences_of
 from triglot.training.data.scenes import (
     COLOURS,
     HELD_OUT_EVERY,
@@ -18,6 +18,7 @@ from triglot.training.data.scenes import (
     SceneObject,
     random_scene,
 )
+from triglot.training.data.splits import HELD_OUT_VOICES, TRAINING_VOICES
 
 
 def test_the_fixed_sentences():
@@ -74,6 +75,24 @@ def test_rows_have_audiopalms_fields_in_every_direction():
     assert demo_world(arguments, seed=6)["transcript"] != rows["transcript"]
 
 
+def test_held_out_sentences_and_voices_are_apart_from_training():
+    shared = {"sentences": 12, "phrases": True, "languages": "en es", "speakers": ""}
+    training = demo_world(DemoWorldArguments(**shared))
+    test = demo_world(DemoWorldArguments(**shared, held_out=True, voices="held_out"))
+    assert not set(sentences_of(training)) & set(sentences_of(test))
+    assert {parse_speaker(speaker)[0] for speaker in test["speaker"]} <= set(HELD_OUT_VOICES)
+    assert {parse_speaker(speaker)[0] for speaker in training["speaker"]} <= set(TRAINING_VOICES)
+
+
+def test_a_ring_has_every_recording_as_a_source_once():
+    arguments = DemoWorldArguments(sentences=5, phrases=True, languages="en es hi", speakers="", directions="ring")
+    rows = demo_world(arguments)
+    assert len(rows) == 5 * 3
+    assert sorted(rows["transcript"]) == sorted(rows["translated_transcript"])
+    assert len(set(rows["speaker"])) > 1, "every sentence has a voice of its own"
+    assert rows.to_dict() == demo_world(arguments).to_dict()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -81,7 +100,8 @@ def test_rows_have_audiopalms_fields_in_every_direction():
         ({"languages": "en"}, "two or more"),
         ({"sentences": 0}, "at least 1"),
         ({"speakers": "f2"}, "variant-rate-pitch"),
-        ({"speakers": ""}, "variant-rate-pitch"),
+        ({"voices": "all"}, "training or held_out"),
+        ({"directions": "both"}, "all or ring"),
     ],
 )
 def test_refused(arguments, message):

@@ -4,12 +4,14 @@ import json
 
 import pytest
 import torch
+from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
 
 from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import PackedRows, pack
 from triglot.training.data.token_examples import row_contents, token_examples
+from triglot.training.data.token_rows import DatasetRows
 from triglot.training.train_lm import DEFAULT_TASKS, LmArguments, train_lm
 
 TINY = {
@@ -21,8 +23,15 @@ TASKS = [task.strip() for task in DEFAULT_TASKS.split(",")]
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return demo_world(DemoWorldArguments(sentences=1))
+def spoken(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("spoken") / "rows"
+    demo_world(DemoWorldArguments(sentences=1)).save_to_disk(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def rows(spoken, random_checkpoint):
+    return DatasetRows(str(spoken), str(random_checkpoint / "speech_tokenizer"))(0, 2)
 
 
 @pytest.fixture
@@ -37,17 +46,29 @@ def folders(random_checkpoint):
 def test_each_row_yields_every_task_its_fields_allow(rows, processor):
     examples = token_examples(rows, processor, TASKS)
     assert [example["task"] for example in examples] == TASKS * 2
-    text_only = [{**row, "audio": None, "translated_audio": None} for row in rows]
+    text_only = [{**row, "speech_source": None, "speech_target": None} for row in rows]
     assert {example["task"] for example in token_examples(text_only, processor, ["MT"])} == {"MT"}
     with pytest.raises(TriglotError, match=r"\['ASR'\]"):
         token_examples(text_only, processor, ["MT", "ASR"])
 
 
-def test_contents_are_the_tokenizers_own(rows, processor):
+def test_a_recorded_source_is_heard_but_not_imitated(rows, processor):
+    recorded = [{**row, "recorded": True} for row in rows]
+    assert {example["task"] for example in token_examples(recorded, processor, ["ASR", "S2ST", "MT"])} == {
+        "ASR",
+        "S2ST",
+        "MT",
+    }
+    with pytest.raises(TriglotError, match=r"\['TTS'\]"):
+        token_examples(recorded, processor, ["TTS", "ASR"])
+
+
+def test_contents_are_the_tokenizers_own(rows, spoken, processor):
     contents = row_contents(rows[0], processor)
     assert set(contents) == {"speech_source", "text_source", "speech_target", "text_target"}
-    assert processor._text(contents["text_target"]) == rows[0]["translated_transcript"]
-    wave = processor.load_audio(rows[0]["audio"])
+    row = load_from_disk(str(spoken))[0]
+    assert processor._text(contents["text_target"]) == row["translated_transcript"]
+    wave = processor.load_audio(row["audio"])
     assert contents["speech_source"] == processor.codecs.encode("speech", [wave])[0].tolist()
 
 

@@ -1,4 +1,4 @@
-"""The demo world as a `datasets` dataset: parallel scenes, spoken by espeak-ng, with AudioPaLM's fields.
+"""The demo world as a `datasets` dataset: parallel sentences, spoken by espeak-ng, with AudioPaLM's fields.
 
 One row:
     audio, transcript, source_language      {"bytes": wav, "path": None}, "a small red circle is above ...", "en"
@@ -19,16 +19,35 @@ from tqdm.auto import tqdm
 
 from ...processing.errors import TriglotError
 from .espeak import EspeakSynthesizer
-from .scenes import SCENE_LANGUAGES, Scene, random_scene
+from .scenes import SCENE_LANGUAGES
+from .splits import (
+    HELD_OUT_VOICES,
+    SCENES_SHARE,
+    TRAINING_VOICES,
+    Item,
+    held_out_sentences,
+    random_speaker,
+    training_sentences,
+)
+
+VOICES = {"training": TRAINING_VOICES, "held_out": HELD_OUT_VOICES}
+DIRECTIONS = {
+    "all": "every language into every other",
+    "ring": "each language into the next, so that every recording is a source once",
+}
 
 
 @dataclass(frozen=True)
 class DemoWorldArguments:
     """Settings of `demo_world`."""
 
-    sentences: int = 4  # different scenes
+    sentences: int = 4  # different ones
+    phrases: bool = False  # everyday phrases beside the scenes
     languages: str = "en es"  # of en, es, hi
-    speakers: str = "m3-170-45"  # espeak-ng variant - words/min - pitch, each
+    held_out: bool = False  # sentences that training never meets
+    speakers: str = "m3-170-45"  # variant - words/min - pitch, each; "" for another of `voices` each sentence
+    voices: str = "training"  # or "held_out"
+    directions: str = "all"  # or "ring"
 
     def __post_init__(self):
         unknown = sorted(set(self.languages.split()) - set(SCENE_LANGUAGES))
@@ -38,7 +57,11 @@ class DemoWorldArguments:
             )
         if self.sentences < 1:
             raise TriglotError(f"sentences is {self.sentences}; at least 1 is needed.")
-        for speaker in self.speakers.split() or [""]:
+        if self.directions not in DIRECTIONS:
+            raise TriglotError(f"directions is {self.directions!r}; allowed is {' or '.join(DIRECTIONS)}.")
+        if self.voices not in VOICES:
+            raise TriglotError(f"voices is {self.voices!r}; allowed is {' or '.join(VOICES)}.")
+        for speaker in self.speakers.split():
             parse_speaker(speaker)
 
 
@@ -60,32 +83,36 @@ def speak(text: str, language: str, speaker: str) -> tuple[np.ndarray, int]:
 
 
 def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
-    """Speaks the sentences in every language and pairs them in every direction.
+    """Speaks sentences in every language and pairs the recordings.
 
     Args:
         arguments: What to make.
-        seed: Of the scenes; the same seed gives the same bytes.
+        seed: Of sentences and speakers; the same seed gives the same bytes.
 
     Returns:
         sentences x speakers x directions rows.
     """
     rng = random.Random(seed)
-    scenes: list[Scene] = []
-    while len(scenes) < arguments.sentences:
-        scene = random_scene(rng)
-        if scene not in scenes:
-            scenes.append(scene)
-    languages, speakers = arguments.languages.split(), arguments.speakers.split()
+    items = demo_sentences(arguments, seed)
+    languages = arguments.languages.split()
+    pairs = list(itertools.permutations(languages, 2))
+    if arguments.directions == "ring":
+        pairs = list(zip(languages, [*languages[1:], languages[0]]))
     rows: list[dict] = []
-    for scene, speaker in tqdm(list(itertools.product(scenes, speakers)), desc="speaking the demo world"):
-        spoken = {language: _wav(scene.sentence(language), language, speaker) for language in languages}
-        rows += [
-            _row(scene, source, target, speaker, spoken) for source, target in itertools.permutations(languages, 2)
-        ]
+    for item in tqdm(items, desc="speaking the demo world", unit="sentence"):
+        for speaker in arguments.speakers.split() or [random_speaker(rng, VOICES[arguments.voices])]:
+            spoken = {language: _wav(item.sentence(language), language, speaker) for language in languages}
+            rows += [_row(item, source, target, speaker, spoken) for source, target in pairs]
     dataset = Dataset.from_list(rows, features=_features())
     for column in ("audio", "translated_audio"):  # cast afterwards: encoding into Audio() asks for torchcodec
         dataset = dataset.cast_column(column, Audio(decode=False))
     return dataset
+
+
+def demo_sentences(arguments: DemoWorldArguments, seed: int = 0) -> list[Item]:
+    """The different sentences that `demo_world` speaks: scenes alone, or scenes and phrases."""
+    draw = held_out_sentences if arguments.held_out else training_sentences
+    return draw(arguments.sentences, seed, SCENES_SHARE if arguments.phrases else 1.0)
 
 
 def sentences_of(dataset: Dataset) -> list[str]:
@@ -93,13 +120,13 @@ def sentences_of(dataset: Dataset) -> list[str]:
     return list(dict.fromkeys([*dataset["transcript"], *dataset["translated_transcript"]]))
 
 
-def _row(scene: Scene, source: str, target: str, speaker: str, spoken: dict[str, bytes]) -> dict:
+def _row(item: Item, source: str, target: str, speaker: str, spoken: dict[str, bytes]) -> dict:
     return {
         "audio": {"bytes": spoken[source], "path": None},
-        "transcript": scene.sentence(source),
+        "transcript": item.sentence(source),
         "source_language": source,
         "translated_audio": {"bytes": spoken[target], "path": None},
-        "translated_transcript": scene.sentence(target),
+        "translated_transcript": item.sentence(target),
         "target_language": target,
         "speaker": speaker,
     }

@@ -1,7 +1,7 @@
-"""Rows of sound and text -> token examples: each row yields every task that its fields allow (AudioPaLM, section 4.1).
+"""Token rows -> token examples: each row yields every task that its fields allow (AudioPaLM, section 4.1).
 
-row {audio, transcript, translated_audio, ...} -> contents {"speech_source": codes, "text_source": ids, ...}
-contents + task -> {"input_ids", "labels", "task"}
+token row {speech_source: codes, text_source: str, ...}  ─▶  contents {slot: codes or text ids}
+contents + task                                          ─▶  {"task", "input_ids", "labels"}
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,28 +13,29 @@ from ...processing.errors import TriglotError
 from ...processing.processing_triglot import TriglotProcessor
 from ...processing.task_formats import parse_chain
 
-# column of a row -> slot of an example
-SOUND_COLUMNS = {"audio": "speech_source", "translated_audio": "speech_target"}
-TEXT_COLUMNS = {"transcript": "text_source", "translated_transcript": "text_target"}
+TEXT_SLOTS = ("text_source", "text_target")
 
 
 def row_contents(row: Mapping[str, Any], processor: TriglotProcessor) -> dict[str, list[int]]:
-    """Text ids and codes of whatever fields the row has."""
-    contents = {slot: processor.text_ids(row[column]) for column, slot in TEXT_COLUMNS.items() if row.get(column)}
-    for column, slot in SOUND_COLUMNS.items():
-        if row.get(column) is not None:
-            wave = processor.load_audio(row[column], name=column)
-            contents[slot] = processor.codecs.encode("speech", [wave])[0].tolist()
+    """Codes and text ids of whatever slots the row has."""
+    contents = {slot: processor.text_ids(row[slot]) for slot in TEXT_SLOTS if row.get(slot)}
+    for modality in processor.space.names[1:]:
+        for slot in (f"{modality}_source", f"{modality}_target"):
+            if row.get(slot):
+                contents[slot] = row[slot]
     return contents
 
 
 def row_examples(
     row: Mapping[str, Any], contents: Mapping[str, Sequence[int]], processor: TriglotProcessor, tasks: Iterable[str]
 ) -> Iterator[dict[str, Any]]:
-    """One example for each task that the contents allow."""
+    """One example for each task that the contents allow; a recorded (noisy) source is heard but not imitated."""
     for task in tasks:
         chain = parse_chain(task)
-        if all(slot.key in contents for slot in (chain.source, *chain.outputs)):
+        keys = [slot.key for slot in chain.outputs]
+        if row.get("recorded") and "speech_source" in keys:
+            continue
+        if all(key in contents for key in (chain.source.key, *keys)):
             target = row.get("target_language") if chain.translates else None
             yield {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
 
@@ -48,11 +49,11 @@ def token_examples(
         TriglotError: a task that no row allows, or an unknown task or language.
     """
     examples: list[dict[str, Any]] = []
-    for row in tqdm(rows, desc="tokenising"):
+    for row in tqdm(rows, desc="examples", unit="row"):
         examples += row_examples(row, row_contents(row, processor), processor, tasks)
     absent = sorted(set(tasks) - {example["task"] for example in examples})
     if absent:
         raise TriglotError(
-            f"No row has the fields that {absent} need; columns are {sorted(rows[0]) if len(rows) else []}."
+            f"No row has the fields that {absent} need; fields are {sorted(rows[0]) if len(rows) else []}."
         )
     return examples

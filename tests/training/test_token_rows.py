@@ -1,0 +1,103 @@
+"""Token rows: shards that are whole or absent, the same rows however they are made, and the demo world on the fly."""
+
+import pytest
+
+from triglot import FeatureUnits, TriglotError
+from triglot.processing.audio_io import load_audio
+from triglot.training.data.demo_world import DemoWorldArguments, demo_world, speak
+from triglot.training.data.token_rows import (
+    DatasetRows,
+    DemoWorldRows,
+    TokensArguments,
+    read_rows,
+    shard_path,
+    write_shards,
+)
+
+
+def world(random_checkpoint, recorded_share=0.5, seed=0):
+    return DemoWorldRows(str(random_checkpoint / "speech_tokenizer"), ("en", "es", "hi"), recorded_share, seed)
+
+
+def test_a_row_on_the_fly_depends_on_its_number_alone(random_checkpoint):
+    make = world(random_checkpoint)
+    rows = make(0, 6)
+    assert make(4, 6) == rows[4:] and make(0, 6) == rows
+    assert world(random_checkpoint, seed=1)(0, 6) != rows
+    assert len({row["text_source"] for row in rows}) == 6
+    for row in rows:
+        assert row["source_language"] != row["target_language"]
+        assert len(row["speech_source"]) > 20 and max(row["speech_source"]) < 30
+
+
+def test_targets_are_clean_and_recorded_sources_are_not(random_checkpoint):
+    units = FeatureUnits.from_pretrained(random_checkpoint / "speech_tokenizer")
+
+    def clean(text, language, speaker):
+        wave, rate = speak(text, language, speaker)
+        return units.encode([load_audio_tensor(wave, rate)])[0].tolist()
+
+    (recorded,) = world(random_checkpoint, recorded_share=1.0)(0, 1)
+    (plain,) = world(random_checkpoint, recorded_share=0.0)(0, 1)
+    assert recorded["recorded"] and not plain["recorded"]
+    for row in (recorded, plain):
+        assert row["speech_target"] == clean(row["text_target"], row["target_language"], row["speaker"])
+    assert plain["speech_source"] == clean(plain["text_source"], plain["source_language"], plain["speaker"])
+    assert recorded["speech_source"] != clean(
+        recorded["text_source"], recorded["source_language"], recorded["speaker"]
+    )
+
+
+def load_audio_tensor(wave, rate):
+    import torch
+
+    return torch.from_numpy(load_audio(wave, rate, target_rate=16_000))
+
+
+def test_missing_shards_are_made_and_the_others_kept(random_checkpoint, tmp_path):
+    calls = []
+
+    def make(first, last):
+        calls.append((first, last))
+        return world(random_checkpoint)(first, last)
+
+    paths = write_shards(tmp_path, 5, 2, make)
+    assert calls == [(0, 2), (2, 4), (4, 5)] and len(paths) == 3
+    rows = read_rows(tmp_path)
+    assert rows == world(random_checkpoint)(0, 5)
+    shard_path(tmp_path, 1).unlink()  # as after a kill
+    write_shards(tmp_path, 5, 2, make)
+    assert calls[3:] == [(2, 4)] and read_rows(tmp_path) == rows
+    assert sorted(path.name for path in tmp_path.iterdir()) == [path.name for path in paths]
+
+
+def test_a_kill_inside_a_shard_leaves_none(random_checkpoint, tmp_path):
+    def fail(first, last):
+        if first:
+            raise RuntimeError("killed")
+        return world(random_checkpoint)(first, last)
+
+    with pytest.raises(RuntimeError):
+        write_shards(tmp_path, 4, 2, fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["shard-00000.parquet"]
+
+
+def test_more_processes_make_the_same_shards(random_checkpoint, tmp_path):
+    make = world(random_checkpoint)
+    write_shards(tmp_path / "two", 4, 2, make, workers=2)
+    assert read_rows(tmp_path / "two") == make(0, 4)
+
+
+def test_a_dataset_gives_its_rows_in_order(random_checkpoint, tmp_path):
+    rows = demo_world(DemoWorldArguments(sentences=2))
+    rows.save_to_disk(str(tmp_path / "rows"))
+    made = DatasetRows(str(tmp_path / "rows"), str(random_checkpoint / "speech_tokenizer"))(1, 4)
+    assert [row["text_source"] for row in made] == rows["transcript"][1:4]
+    assert not any(row["recorded"] for row in made)
+
+
+def test_refused(tmp_path):
+    with pytest.raises(TriglotError, match="no shards"):
+        read_rows(tmp_path)
+    with pytest.raises(TriglotError, match="recorded_share"):
+        TokensArguments(recorded_share=2.0)

@@ -1,0 +1,53 @@
+"""Recording conditions: gain, band limits and noise, as a person's microphone and room would add them.
+
+float32 (samples,) and a random generator -> float32 (samples,), the same length.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class RecordingConditions:
+    """What one recording was made under.
+
+    Attributes:
+        gain: Factor on the samples.
+        low, high: Hz; what lies outside is weakened by `slope` dB per octave.
+        slope: dB per octave.
+        noise: dB of the noise relative to the speech's RMS; -60 is inaudible, -15 a loud room.
+        colour: Spectral slope of the noise, 0 for white, -1 for pink.
+    """
+
+    gain: float
+    low: float
+    high: float
+    slope: float
+    noise: float
+    colour: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> "RecordingConditions":
+        """Light conditions at random: most are hardly audible, a few are like a telephone in a street."""
+        return cls(
+            gain=float(np.exp(rng.uniform(np.log(0.1), np.log(1.0)))),
+            low=float(rng.uniform(20.0, 250.0)),
+            high=float(rng.uniform(3_400.0, 8_000.0)),
+            slope=float(rng.uniform(3.0, 18.0)),
+            noise=float(rng.uniform(-55.0, -15.0)),
+            colour=float(rng.uniform(-1.5, 0.0)),
+        )
+
+    def apply(self, wave: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
+        """The recording of `wave`, float32 (samples,) at `sampling_rate` Hz."""
+        frequency = np.fft.rfftfreq(len(wave), 1 / sampling_rate)
+        octaves_out = np.maximum(np.log2(self.low / np.maximum(frequency, 1.0)), 0.0)
+        octaves_out += np.maximum(np.log2(np.maximum(frequency, 1.0) / self.high), 0.0)
+        response = 10 ** (-self.slope * octaves_out / 20)
+        noise = np.fft.rfft(rng.standard_normal(len(wave))) * np.maximum(frequency, 50.0) ** (self.colour / 2)
+        noise = np.fft.irfft(noise, n=len(wave))
+        level = np.sqrt(np.mean(np.square(wave))) * 10 ** (self.noise / 20)
+        noise *= level / max(float(np.sqrt(np.mean(np.square(noise)))), 1e-12)
+        recorded = np.fft.irfft(np.fft.rfft(wave + noise) * response, n=len(wave)) * self.gain
+        return np.clip(recorded, -1.0, 1.0).astype(np.float32)

@@ -1,0 +1,214 @@
+"""Token rows: the sound of each row as codes, once, in parquet shards that are whole or absent.
+
+    row i of a dataset, or spoken on the fly ─ recording conditions ─ speech tokenizer ─▶ shard-00007.parquet
+
+    columns: speech_source, speech_target  list<int32> codes; text_source, text_target  str;
+             source_language, target_language, speaker  str; recorded  bool
+
+`recorded` rows went through recording conditions (noise, band limits): good to listen to, not to imitate, so tasks that
+would speak their source sound leave them out.
+"""
+
+import functools
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import torch
+from tqdm.auto import tqdm
+
+from ...modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ...processing.audio_io import load_audio
+from ...processing.errors import TriglotError
+from ...processing.whole_files import whole_file
+from .augment import RecordingConditions
+from .demo_world import speak
+from .splits import TRAINING_VOICES, random_speaker, training_sentences
+
+SCHEMA = pyarrow.schema(
+    [
+        ("speech_source", pyarrow.list_(pyarrow.int32())),
+        ("speech_target", pyarrow.list_(pyarrow.int32())),
+        *((name, pyarrow.string()) for name in ("text_source", "text_target", "source_language", "target_language")),
+        ("speaker", pyarrow.string()),
+        ("recorded", pyarrow.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class TokensArguments:
+    """Settings of the stage."""
+
+    rows: int = 0  # rows of the demo world to speak on the fly; 0 for the rows of the data stage as they are
+    recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
+    shard_rows: int = 500
+    workers: int = 1  # processes
+
+    def __post_init__(self):
+        if self.rows < 0 or self.shard_rows < 1 or self.workers < 1 or not 0 <= self.recorded_share <= 1:
+            raise TriglotError(
+                f"rows {self.rows}, shard_rows {self.shard_rows}, workers {self.workers}, recorded_share "
+                f"{self.recorded_share}: at least 0, 1, 1, and 0 to 1 are needed."
+            )
+
+
+@functools.cache
+def _tokenizer(folder: str) -> FeatureUnits:
+    """The speech tokenizer, loaded once a process."""
+    return FeatureUnits.from_pretrained(folder, dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class DatasetRows:
+    """Token rows of a dataset on disk with AudioPaLM's fields."""
+
+    dataset_dir: str
+    tokenizer_dir: str
+
+    def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
+        units = _tokenizer(self.tokenizer_dir)
+        rows = datasets.load_from_disk(self.dataset_dir).select(range(first, last))
+        result = []
+        for number, row in enumerate(rows):
+            name = f"row {first + number}"
+            waves = [
+                None
+                if row.get(column) is None
+                else load_audio(row[column], target_rate=units.config.sampling_rate, name=name)
+                for column in ("audio", "translated_audio")
+            ]
+            codes = [None if wave is None else units.encode([torch.from_numpy(wave)])[0].tolist() for wave in waves]
+            result.append(
+                {
+                    "speech_source": codes[0],
+                    "speech_target": codes[1],
+                    "text_source": row.get("transcript"),
+                    "text_target": row.get("translated_transcript"),
+                    "source_language": row["source_language"],
+                    "target_language": row.get("target_language"),
+                    "speaker": row.get("speaker"),
+                    "recorded": False,
+                }
+            )
+        return result
+
+
+@dataclass(frozen=True)
+class DemoWorldRows:
+    """Token rows of the demo world, spoken when they are asked for; row i depends on the seed and i alone."""
+
+    tokenizer_dir: str
+    languages: tuple[str, ...]
+    recorded_share: float
+    seed: int
+
+    def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
+        return [self._row(index) for index in range(first, last)]
+
+    def _row(self, index: int) -> dict[str, Any]:
+        rng = random.Random(f"{self.seed}-{index}")
+        (item,) = training_sentences(1, seed=rng.getrandbits(32))
+        speaker = random_speaker(rng, TRAINING_VOICES)
+        source, target = rng.sample(self.languages, 2)
+        recorded = rng.random() < self.recorded_share
+        return {
+            "speech_source": self._codes(item.sentence(source), source, speaker, rng if recorded else None),
+            "speech_target": self._codes(item.sentence(target), target, speaker, None),
+            "text_source": item.sentence(source),
+            "text_target": item.sentence(target),
+            "source_language": source,
+            "target_language": target,
+            "speaker": speaker,
+            "recorded": recorded,
+        }
+
+    def _codes(self, text: str, language: str, speaker: str, rng: random.Random | None) -> list[int]:
+        units = _tokenizer(self.tokenizer_dir)
+        wave, rate = speak(text, language, speaker)
+        if rng is not None:
+            noise = np.random.default_rng(rng.getrandbits(64))
+            wave = RecordingConditions.draw(noise).apply(wave, rate, noise)
+        wave = load_audio(wave, rate, target_rate=units.config.sampling_rate)
+        return units.encode([torch.from_numpy(wave)])[0].tolist()
+
+
+def shard_path(folder: Path, index: int) -> Path:
+    """Where shard `index` lies."""
+    return folder / f"shard-{index:05d}.parquet"
+
+
+def write_shards(
+    folder: str | os.PathLike,
+    count: int,
+    shard_rows: int,
+    make_rows: Callable[[int, int], Sequence[Mapping[str, Any]]],
+    *,
+    workers: int = 1,
+) -> list[Path]:
+    """Makes the shards that are not there yet.
+
+    Args:
+        folder: Where they go.
+        count: Rows in all.
+        shard_rows: Rows of one shard.
+        make_rows: (first, last + 1) -> the rows; must depend on nothing else, and be picklable for `workers` > 1.
+        workers: Processes.
+
+    Returns:
+        The paths of all shards, in order.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    spans = [(start, min(start + shard_rows, count)) for start in range(0, count, shard_rows)]
+    missing = [index for index in range(len(spans)) if not shard_path(folder, index).is_file()]
+    with tqdm(
+        total=count, initial=count - sum(spans[i][1] - spans[i][0] for i in missing), desc="tokenising", unit="row"
+    ) as bar:
+        for index, rows in _made(missing, spans, make_rows, workers):
+            with whole_file(shard_path(folder, index)) as partial:
+                pyarrow.parquet.write_table(
+                    pyarrow.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA), partial
+                )
+            bar.update(len(rows))
+    return [shard_path(folder, index) for index in range(len(spans))]
+
+
+def _made(
+    missing: list[int], spans: list[tuple[int, int]], make_rows: Callable, workers: int
+) -> Iterator[tuple[int, Sequence[Mapping[str, Any]]]]:
+    if workers <= 1:
+        for index in missing:
+            yield index, make_rows(*spans[index])
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:  # torch does not survive a fork
+        futures = {index: pool.submit(make_rows, *spans[index]) for index in missing}
+        for index, future in futures.items():
+            yield index, future.result()
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def read_rows(folder: str | os.PathLike) -> list[dict[str, Any]]:
+    """All rows of a folder of shards, in order.
+
+    Raises:
+        TriglotError: there are no shards.
+    """
+    paths = sorted(Path(folder).glob("shard-*.parquet"))
+    if not paths:
+        raise TriglotError(
+            f"There are no shards (shard-*.parquet) in {os.fspath(folder)!r}; run the stage tokens first."
+        )
+    return [row for path in paths for row in pyarrow.parquet.read_table(path).to_pylist()]

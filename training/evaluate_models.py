@@ -1,0 +1,199 @@
+"""The models of an evaluation: the checkpoint under test, and stock models that judge what it says and whose voice it has.
+
+rows (B)  ─▶  processor  ─▶  model.generate  ─▶  processor  ─▶  Answer (B): printed text, waveform, codes
+waveforms  ─▶  CtcJudge  ─▶  texts                waveform  ─▶  XVector  ─▶  embedding (D,)
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soxr
+import torch
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector, AutoModelForCTC, AutoProcessor
+
+from ..processing.errors import TriglotError
+from ..processing.processing_triglot import TriglotProcessor
+from ..processing.task_formats import parse_chain
+
+JUDGE_RATE = 16_000  # Hz that judges and speaker embeddings are handed
+
+
+@dataclass(frozen=True)
+class Question:
+    """One input of one task.
+
+    Attributes:
+        text: What to read, for tasks that read text.
+        audio: What to hear, and whose voice to speak in; None for the decoder's default voice.
+        source_language, target_language: ISO codes; no target for a task of one language.
+        name: How to call the item in an error.
+    """
+
+    text: str
+    audio: Any
+    source_language: str
+    target_language: str | None
+    name: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came out.
+
+    Attributes:
+        pieces: Texts and waveforms, one for each output of the chain; a text that is empty is "".
+        codes: Of the last waveform; None where the chain does not speak.
+        heard: float32 (samples,) that came in, at the checkpoint's rate; None without audio.
+    """
+
+    pieces: list[Any]
+    codes: list[int] | None
+    heard: np.ndarray | None
+
+
+class CheckpointUnderTest:
+    """A checkpoint's model and processor.
+
+    Args:
+        checkpoint: Folder or Hub id.
+        device: None for a GPU where there is one.
+
+    Raises:
+        TriglotError: a checkpoint that cannot be loaded, or whose parts do not belong together.
+    """
+
+    def __init__(self, checkpoint: str | os.PathLike, device: str | None = None):
+        name = os.fspath(checkpoint)
+        self.device = _device(device)
+        try:
+            processor, model = AutoProcessor.from_pretrained(name), AutoModel.from_pretrained(name)
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {reason}") from error
+        if not isinstance(processor, TriglotProcessor):
+            raise TriglotError(f"{name!r} holds a {type(processor).__name__}; a Triglot checkpoint is needed.")
+        processor.check_model(model.config)
+        self.processor, self.model = processor.to(self.device), model.to(self.device).eval()
+
+    @property
+    def sampling_rate(self) -> int:
+        """Hz of what it hears and says."""
+        return self.processor.sampling_rate
+
+    def check(self, chains: Sequence[str]) -> None:
+        """Loads the codecs these chains need.
+
+        Raises:
+            TriglotError: a codec that is missing or does not fit.
+        """
+        for chain in map(parse_chain, chains):
+            if chain.source.modality == "speech":
+                self.processor.codecs.get("speech_tokenizer")
+            if any(slot.modality == "speech" for slot in chain.outputs):
+                rate = self.processor.codecs.get("speech_decoder").sampling_rate
+                if rate != self.sampling_rate:
+                    raise TriglotError(
+                        f"The speech decoder runs at {rate} Hz, this checkpoint at {self.sampling_rate} Hz."
+                    )
+
+    def hear(self, question: Question) -> np.ndarray:
+        """The question's audio: float32 (samples,) at `sampling_rate`."""
+        return self.processor.load_audio(question.audio, name=question.name)
+
+    @torch.no_grad()
+    def answer(
+        self, chain_name: str, questions: Sequence[Question], generate_kwargs: Mapping[str, Any]
+    ) -> list[Answer]:
+        """One batch through `generate`, kept to the span grammar, with the voice of each question's audio."""
+        chain = parse_chain(chain_name)
+        hears, speaks = chain.source.modality == "speech", chain.outputs[-1].modality == "speech"
+        waves = [
+            self.hear(question) if question.audio is not None and (hears or speaks) else None for question in questions
+        ]
+        languages: dict[str, Any] = {"source_language": [question.source_language for question in questions]}
+        if chain.translates:
+            languages["target_language"] = [question.target_language for question in questions]
+        content: dict[str, Any] = (
+            {"audio": waves, "sampling_rate": self.sampling_rate}
+            if hears
+            else {"text": [question.text for question in questions]}
+        )
+        inputs = self.processor(**content, task=chain.name, **languages).to(self.device)
+        ids = self.model.generate(**inputs, **generate_kwargs)[:, inputs["input_ids"].shape[1] :].cpu()
+        voices = (
+            [None if wave is None else self.processor.codecs.voice(wave).float().cpu() for wave in waves]
+            if speaks
+            else None
+        )
+        rows = self.processor.post_process_multimodal_output(ids, voices=voices)
+        answers = []
+        for pieces, row, wave in zip(rows, ids.tolist(), waves):
+            runs = self.processor.space.split(row, self.processor.control_ids)
+            spoken = [list(run.codes) for run in runs if run.modality == "speech"]
+            # an empty text at the end leaves no run of ids
+            full = [*pieces, *[""] * (len(chain.outputs) - len(pieces))]
+            answers.append(Answer(full, spoken[-1] if spoken else None, wave))
+        return answers
+
+
+def at_judge_rate(wave: np.ndarray, rate: int) -> np.ndarray:
+    """float32 (samples,) at JUDGE_RATE."""
+    return wave if rate == JUDGE_RATE else soxr.resample(wave, rate, JUDGE_RATE, quality="HQ").astype(np.float32)
+
+
+class CtcJudge:
+    """Any Hugging Face CTC recogniser at 16 kHz as a judge: greedy, one language or none in particular.
+
+    Args:
+        folder: Folder or Hub id with a `AutoModelForCTC` and its processor.
+        device: None for a GPU where there is one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, device: str | None = None):
+        self.name, self.device = os.fspath(folder), _device(device)
+        self.model = _stock(AutoModelForCTC, folder, "CTC recogniser").to(self.device)
+        self.processor = _stock(AutoProcessor, folder, "processor of a CTC recogniser")
+
+    @torch.no_grad()
+    def transcribe(self, waveforms: Sequence[np.ndarray], languages: Sequence[str]) -> list[str]:
+        """The words of each float32 (samples,) at 16 kHz, read one by one: group norms would see the padding of a batch."""
+        texts = []
+        for wave in waveforms:
+            inputs = self.processor(wave, sampling_rate=JUDGE_RATE, return_tensors="pt").to(self.device)
+            texts.append(self.processor.batch_decode(self.model(**inputs).logits.argmax(-1))[0])
+        return texts
+
+
+class XVector:
+    """Any Hugging Face x-vector model at 16 kHz: float32 (samples,) -> embedding (D,).
+
+    Args:
+        folder: Folder or Hub id with a `AutoModelForAudioXVector` and its feature extractor.
+        device: None for a GPU where there is one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, device: str | None = None):
+        self.name, self.device = os.fspath(folder), _device(device)
+        self.model = _stock(AutoModelForAudioXVector, folder, "speaker (x-vector) model").to(self.device)
+        self.extractor = _stock(AutoFeatureExtractor, folder, "feature extractor of a speaker model")
+
+    @torch.no_grad()
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        inputs = self.extractor(wave, sampling_rate=JUDGE_RATE, return_tensors="pt").to(self.device)
+        return self.model(**inputs).embeddings[0].float().cpu().numpy()
+
+
+def _device(wanted: str | None) -> torch.device:
+    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _stock(auto_class: Any, folder: str | os.PathLike, what: str) -> Any:
+    try:
+        loaded = auto_class.from_pretrained(os.fspath(folder))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error
+    return loaded.eval() if hasattr(loaded, "eval") else loaded
