@@ -73,29 +73,31 @@ def test_transcripts_and_translations_are_exactly_right(jobs, translated):
     assert translated == [[job["transcript"], job["translation"]] for job in jobs]
 
 
-def test_the_wavs_say_exactly_the_translations(overfit_checkpoint, jobs, translated):
-    """The spoken output is recognised word for word, and the same codes in another order are not."""
+def test_the_model_itself_hears_exactly_the_translations(overfit_checkpoint, jobs, translated):
+    """Word for word. The model knows only eight sentences, so this says little without the next test."""
     asr = pipeline("speech-recognition", model=str(overfit_checkpoint))
-    heard = [asr(job["out"], language=job["target"])["text"] for job in jobs]
-    assert heard == [job["translation"] for job in jobs]
-
-    processor = AutoProcessor.from_pretrained(overfit_checkpoint)
-    generator, wrong = torch.Generator().manual_seed(0), 0
-    for job in jobs:
-        codes = processor.codecs.encode("speech", [processor.load_audio(job["out"])])[0]
-        shuffled = codes[torch.randperm(len(codes), generator=generator)]
-        sound = processor.codecs.decode("speech", [shuffled])[0]
-        wrong += asr(sound.numpy(), sampling_rate=16_000, language=job["target"])["text"] != job["translation"]
-    assert wrong >= 6, "a recogniser that reads these words into noise proves nothing"
+    assert [asr(job["out"], language=job["target"])["text"] for job in jobs] == [job["translation"] for job in jobs]
 
 
-def test_the_wavs_sound_like_real_speech_of_these_words_and_not_of_others(jobs, translated):
-    """A second opinion that shares nothing with the model: dynamic time warping of mel-cepstra to espeak's own recordings."""
+def test_the_wavs_sound_like_real_speech_of_these_words_and_of_no_others(overfit_checkpoint, jobs, translated):
+    """A second opinion that shares nothing with the model: time-warped mel-cepstra against espeak's own recordings.
+
+    Each wav is nearer to the right recording than to any other by a factor of 1.6 or more (measured: 2.4 to 3.3), and
+    the same codes in another order are as far away as noise, so it is the order of the sounds that carries the words.
+    """
     recordings = {job["translation"]: mel_cepstrum(*speak(job["translation"], job["target"], SPEAKER)) for job in jobs}
+    codecs = AutoProcessor.from_pretrained(overfit_checkpoint).codecs
+    generator = torch.Generator().manual_seed(0)
     for job in jobs:
-        output = mel_cepstrum(*read_wav(job["out"]))
+        wave, rate = read_wav(job["out"])
+        output = mel_cepstrum(wave, rate)
         distances = {text: warped_distance(output, recording) for text, recording in recordings.items()}
-        assert min(distances, key=distances.get) == job["translation"]
+        right = distances.pop(job["translation"])
+        assert right < min(distances.values()) / 1.6
+
+        codes = codecs.encode("speech", [wave])[0]
+        shuffled = codecs.decode("speech", [codes[torch.randperm(len(codes), generator=generator)]])[0].numpy()
+        assert warped_distance(mel_cepstrum(shuffled, rate), recordings[job["translation"]]) > 2 * right
 
 
 def test_other_tasks_of_the_same_checkpoint(overfit_checkpoint, overfit_scenes):
