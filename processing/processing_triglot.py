@@ -305,7 +305,7 @@ class TriglotProcessor(ProcessorMixin):
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
 
     def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:
-        """Ids -> text; sequences that speak -> their last waveform, as the stock text-to-audio pipeline wants it.
+        """Ids -> text; sequences that end in speech -> that waveform, as the stock text-to-audio pipeline wants it.
 
         Args:
             token_ids: (T,) or (B, T).
@@ -316,13 +316,16 @@ class TriglotProcessor(ProcessorMixin):
         ids = _to_list(token_ids)
         single = not ids or not isinstance(ids[0], list)
         rows = [ids] if single else ids
-        begin = self.space.span_ids("speech")[0] if "speech" in self.space.names else None
-        if begin is not None and all(begin in row for row in rows):
+        if rows[0] and all(self._ends_in_speech(row) for row in rows):
             waves = [
                 torch.from_numpy(row[-1]) for row in self.post_process_multimodal_output(rows, generation_mode="audio")
             ]
             return waves[0] if len(waves) == 1 else waves
         return self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **kwargs)
+
+    def _ends_in_speech(self, ids: Sequence[int]) -> bool:
+        last = next((index for index in reversed(ids) if index not in self.control_ids), None)
+        return "speech" in self.space.names and last == self.space.span_ids("speech")[1]
 
     def batch_decode(self, token_ids: Any, **kwargs: Any) -> list[Any]:
         """`decode` of each row."""

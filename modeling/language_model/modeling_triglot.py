@@ -76,13 +76,20 @@ class TriglotPreTrainedModel(PreTrainedModel):
         if labels is not None or self.training:
             return False
         if use_cache and position_ids is not None and attention_mask is None and past_key_values is None:
+            if torch.compiler.is_compiling():
+                return False  # whether the row is packed cannot be seen while tracing
             steps = position_ids[..., 1:] - position_ids[..., :-1]
             use_cache = bool((steps == 1).all())
         return bool(use_cache)
 
     def _check_ids(self, input_ids: torch.Tensor | None) -> None:
-        if input_ids is None or input_ids.device.type != "cpu" or input_ids.numel() == 0:
-            return  # on an accelerator this check would make every step wait
+        if (
+            input_ids is None
+            or input_ids.device.type != "cpu"
+            or input_ids.numel() == 0
+            or torch.compiler.is_compiling()
+        ):
+            return  # on an accelerator this check would make every step wait, in a compiled graph it would break it
         low, high = int(input_ids.min()), int(input_ids.max())
         if low < 0 or high >= self.config.vocab_size:
             raise ValueError(

@@ -138,6 +138,16 @@ def test_spoken_pieces_have_the_length_of_their_codes_and_the_voice_asked_for(pr
     assert waves[0].dtype == np.float32
 
 
+def test_decode_gives_text_or_the_waveform_at_the_end(processor):
+    speech, text = processor.space.span("speech", [1, 2]), processor.text_ids("a red circle")
+    wave = processor.decode(torch.tensor([[*text, processor.space.sep_id, *speech, processor.eos_id]]))
+    assert isinstance(wave, torch.Tensor) and wave.shape == (2 * 640,)
+    heard_and_written = [*speech, *text, processor.eos_id, processor.pad_id]
+    assert processor.decode(heard_and_written, skip_special_tokens=True) == "a red circle"
+    several = processor.batch_decode([[*speech, processor.eos_id], heard_and_written], skip_special_tokens=True)
+    assert isinstance(several[0], torch.Tensor) and several[1] == "a red circle"
+
+
 def test_images_without_their_part_say_which_is_missing(processor):
     with pytest.raises(TriglotError, match="has no image_decoder"):
         processor.post_process_multimodal_output(processor.space.span("image", [0, 1, 2, 3]))

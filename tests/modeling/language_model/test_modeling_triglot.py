@@ -209,6 +209,13 @@ def test_static_cache_and_sdpa_give_the_same_greedy_ids():
     assert torch.equal(dynamic, eager.generate(ids, **options))
 
 
+def test_forward_compiles_as_one_graph():
+    model = extend_text_model(text_model(), MEDIA, "mean")
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    ids = ids_of()
+    torch.testing.assert_close(compiled(ids, use_cache=False).logits, model(ids).logits)
+
+
 def test_left_padded_batch_gives_the_ids_of_its_items():
     model = extend_text_model(text_model(), MEDIA, "mean")
     short, long = ids_of(1, 4, seed=1), ids_of(1, 9, seed=2)
