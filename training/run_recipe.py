@@ -141,7 +141,8 @@ class _Runner:
         done = self.folder(stage) / STAGE_FILE
         if done.is_file():
             before = json.loads(done.read_text(encoding="utf-8"))
-            if before["settings"] != settings or before["seed"] != self.recipe.seed:
+            known = dataclasses.asdict(STAGES[stage]())  # a setting that came later had its default then
+            if {**known, **before["settings"]} != settings or before["seed"] != self.recipe.seed:
                 raise TriglotError(
                     f"{self.folder(stage)} holds stage {stage!r} finished with other settings; choose another output_dir, "
                     "or delete that folder and those of the later stages."

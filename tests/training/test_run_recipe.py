@@ -62,6 +62,17 @@ def test_a_finished_stage_with_other_settings_is_not_silently_kept(tmp_path):
         run_recipe(load_recipe(recipe, tmp_path))
 
 
+def test_a_setting_that_came_later_does_not_undo_a_finished_stage(tmp_path, capsys):
+    recipe = load_recipe("tiny_smoke", tmp_path)
+    run_recipe(recipe, "data")
+    record = tmp_path / "data" / STAGE_FILE
+    older = json.loads(record.read_text())
+    del older["settings"]["held_out"]
+    record.write_text(json.dumps(older))
+    run_recipe(recipe, "data")
+    assert "finished before" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
