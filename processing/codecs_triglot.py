@@ -152,9 +152,6 @@ class TriglotCodecs:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": {}}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
     def __repr__(self) -> str:
         return f"TriglotCodecs({', '.join(self.names)}; loaded: {', '.join(self.loaded) or 'none'})"
 

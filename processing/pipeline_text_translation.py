@@ -14,8 +14,5 @@ class TextTranslationPipeline(TriglotPipeline):
     def chain_name(self, chain: bool) -> str:
         return "MT"
 
-    def speech_input(self, inputs: Any) -> bool:
-        return False
-
     def to_result(self, pieces: list[Any]) -> dict[str, Any]:
         return {"text": pieces[0]}

@@ -12,6 +12,7 @@ import torch
 from transformers import GenerationConfig, Pipeline
 
 from .errors import TriglotError
+from .task_formats import parse_chain
 
 _GENERATION_KEYS = frozenset(key for key in vars(GenerationConfig()) if not key.startswith("_"))
 
@@ -103,7 +104,7 @@ class TriglotPipeline(Pipeline):
     ) -> dict[str, torch.Tensor]:
         chain_name = self.chain_name(chain)
         languages = {"source_language": source_language, "target_language": target_language}
-        reads_speech = self.speech_input(inputs)
+        reads_speech = parse_chain(chain_name).source.modality == "speech"
         wave = self.processor.load_audio(inputs, sampling_rate) if reads_speech else None
         prompt = (
             self.processor.load_audio(voice_prompt, sampling_rate, name="voice_prompt")
@@ -121,19 +122,11 @@ class TriglotPipeline(Pipeline):
             batch["voice"] = self._voice(prompt)[None]
         return batch
 
-    def speech_input(self, inputs: Any) -> bool:
-        """Whether this pipeline reads speech."""
-        return True
-
     def _voice(self, wave: Any) -> torch.Tensor:
         """(V,) of a prompt at the processor's rate; the decoder's default voice where there is none."""
-        decoder = self.processor.codecs.speech_decoder
+        decoder = self.processor.speech_decoder()
         if wave is None:
             return decoder.default_voice.detach().float().cpu()
-        if decoder.sampling_rate != self.processor.sampling_rate:
-            raise TriglotError(
-                f"The speech decoder runs at {decoder.sampling_rate} Hz, this checkpoint at {self.processor.sampling_rate} Hz."
-            )
         return self.processor.codecs.voice(wave).cpu()
 
     def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, torch.Tensor]:

@@ -18,8 +18,5 @@ class VoiceTextToSpeechPipeline(TriglotPipeline):
     def chain_name(self, chain: bool) -> str:
         return "TTS"
 
-    def speech_input(self, inputs: Any) -> bool:
-        return False
-
     def to_result(self, pieces: list[Any]) -> dict[str, Any]:
         return self.speech_result(pieces[0])

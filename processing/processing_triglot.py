@@ -373,6 +373,19 @@ class TriglotProcessor(ProcessorMixin):
             "forbidden_text": sorted(index for index in self.control_ids if index < self.space.sep_id),
         }
 
+    def speech_decoder(self) -> Any:
+        """The checkpoint's decoder of speech, loaded if need be.
+
+        Raises:
+            TriglotError: there is none, or it runs at another rate than this processor.
+        """
+        decoder = self.codecs.get("speech_decoder")
+        if decoder.sampling_rate != self.sampling_rate:
+            raise TriglotError(
+                f"The speech decoder runs at {decoder.sampling_rate} Hz, this checkpoint at {self.sampling_rate} Hz."
+            )
+        return decoder
+
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> "TriglotProcessor":
         """Moves the codecs, those loaded and those that will be."""
         self.codecs.to(device, dtype)

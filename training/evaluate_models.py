@@ -93,11 +93,7 @@ class CheckpointUnderTest:
             if chain.source.modality == "speech":
                 self.processor.codecs.get("speech_tokenizer")
             if any(slot.modality == "speech" for slot in chain.outputs):
-                rate = self.processor.codecs.get("speech_decoder").sampling_rate
-                if rate != self.sampling_rate:
-                    raise TriglotError(
-                        f"The speech decoder runs at {rate} Hz, this checkpoint at {self.sampling_rate} Hz."
-                    )
+                self.processor.speech_decoder()
 
     def hear(self, question: Question) -> np.ndarray:
         """The question's audio: float32 (samples,) at `sampling_rate`."""
