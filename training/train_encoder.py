@@ -1,16 +1,21 @@
-"""Stage 1: a speech encoder from sound alone, by BEST-RQ (arXiv 2202.01855).
+"""Stage 1: a speech encoder by BEST-RQ (arXiv 2202.01855), from sound alone or with transcripts as well.
 
-    datasets.Dataset with "audio" ─ load_audio ─ random crops (B, S) ─ BestRqForPreTraining ─ folder with safetensors
+    datasets.Dataset with "audio" ─ load_audio ─ other voices and rooms ─ crops (B, S) ─ BestRqForPreTraining ─ folder
+
+With `ctc_weight` above 0, utterances that fit into a crop also teach the encoder to tell their characters (USM-v2, the
+encoder behind AudioPaLM's best tokens, arXiv 2306.12925, section 3.1).
 
 Checkpoints lie in `output_dir/checkpoints`; a run that was cut off goes on from the last complete one. The finished model
 lies in `output_dir` itself, where `FeatureUnits.from_encoder` and `train_kmeans` take it from.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from datasets import Audio, Dataset
 from transformers import Trainer, set_seed
@@ -19,7 +24,9 @@ from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
 from ..modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
+from .data.augment import RecordingConditions, resample_voice
 from .runs import open_run, save_whole, trainer_arguments
+from .text_normaliser import normalise_text
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class EncoderArguments:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     crop_seconds: float = 6.0  # longer utterances are cut at random to this length
+    ctc_weight: float = 0.0  # above 0: also learn the characters of the column "transcript"
+    augmented_share: float = 0.0  # of the utterances: how many are heard as another voice, in another room
     bf16: bool = True  # autocast; also on a CPU
     save_steps: int = 500
     logging_steps: int = 50
@@ -64,13 +73,37 @@ class WaveformDataset(torch.utils.data.Dataset):
         return torch.from_numpy(load_audio(row["audio"], target_rate=self.sampling_rate, name=f"audio of row {index}"))
 
 
+class TranscribedWaveforms(torch.utils.data.Dataset):
+    """Waveforms with the ids of their characters: {"waveform": (S,), "transcript": int64 (L,)}.
+
+    An id is 1 + the character's place in `characters`: 0 is the blank of CTC.
+    """
+
+    def __init__(self, waveforms: WaveformDataset, transcripts: Sequence[str], characters: str):
+        place = {character: index + 1 for index, character in enumerate(characters)}
+        self.waveforms = waveforms
+        self.ids = [torch.tensor([place[c] for c in text if c in place], dtype=torch.long) for text in transcripts]
+
+    def __len__(self) -> int:
+        return len(self.waveforms)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"waveform": self.waveforms[index], "transcript": self.ids[index]}
+
+
 class CropCollator:
-    """Waveforms of any length -> {"input_values": (B, S), "attention_mask": (B, S)}, S <= `crop_samples`."""
+    """Waveforms of any length, with transcripts or without -> a batch for `BestRqForPreTraining`.
 
-    def __init__(self, crop_samples: int):
-        self.crop_samples = crop_samples
+    {"input_values": (B, S), "attention_mask": (B, S)}, S <= `crop_samples`; with transcripts also {"transcripts": (B, L)},
+    -100 after the last character and for whatever was cropped. `augmented_share` of the waveforms become other voices in
+    other rooms.
+    """
 
-    def __call__(self, waveforms: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    def __init__(self, crop_samples: int, sampling_rate: int = 16_000, augmented_share: float = 0.0):
+        self.crop_samples, self.sampling_rate, self.augmented_share = crop_samples, sampling_rate, augmented_share
+
+    def __call__(self, items: Sequence[torch.Tensor | Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+        waveforms = [self._augment(item["waveform"] if isinstance(item, Mapping) else item) for item in items]
         crops = [self._crop(waveform) for waveform in waveforms]
         longest = max(len(crop) for crop in crops)
         values = torch.zeros(len(crops), longest)
@@ -78,7 +111,24 @@ class CropCollator:
         for index, crop in enumerate(crops):
             values[index, : len(crop)] = crop
             mask[index, : len(crop)] = 1
-        return {"input_values": values, "attention_mask": mask}
+        batch = {"input_values": values, "attention_mask": mask}
+        if isinstance(items[0], Mapping):
+            whole = [
+                item["transcript"] if len(waveform) <= self.crop_samples else item["transcript"][:0]
+                for item, waveform in zip(items, waveforms)
+            ]
+            width = max(1, *(len(transcript) for transcript in whole))
+            batch["transcripts"] = torch.full((len(items), width), -100)
+            for index, transcript in enumerate(whole):
+                batch["transcripts"][index, : len(transcript)] = transcript
+        return batch
+
+    def _augment(self, waveform: torch.Tensor) -> torch.Tensor:
+        if self.augmented_share <= 0 or float(torch.rand(())) >= self.augmented_share:
+            return waveform
+        rng = np.random.default_rng(int(torch.randint(2**62, ())))  # from torch's seed: a run repeats
+        wave = resample_voice(waveform.numpy(), rng)
+        return torch.from_numpy(RecordingConditions.draw(rng).apply(wave, self.sampling_rate, rng))
 
     def _crop(self, waveform: torch.Tensor) -> torch.Tensor:
         spare = len(waveform) - self.crop_samples
@@ -94,7 +144,7 @@ def train_encoder(
     """Trains an encoder and saves it with its pretraining heads.
 
     Args:
-        dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate.
+        dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate, and "transcript" for `ctc_weight`.
         output_dir: Where the model and, under `checkpoints`, the state of the run go.
         arguments: Settings; default: `EncoderArguments()`.
         seed: Of weights, targets, crops, masks and the order of the data.
@@ -103,10 +153,12 @@ def train_encoder(
         `output_dir`, complete.
 
     Raises:
-        TriglotError: no "audio" column, no rows, a broken sound file, or checkpoints of other settings.
+        TriglotError: no "audio" column, or no "transcript" column for `ctc_weight`, no rows, a broken sound file, or
+            checkpoints of other settings.
     """
     arguments = arguments or EncoderArguments()
     output_dir = Path(output_dir)
+    transcripts = normalised_transcripts(dataset) if arguments.ctc_weight > 0 else []
     config = BestRqConfig(
         hidden_size=arguments.hidden_size,
         num_hidden_layers=arguments.num_hidden_layers,
@@ -117,17 +169,21 @@ def train_encoder(
         codebook_size=arguments.codebook_size,
         mask_probability=arguments.mask_probability,
         mask_span=arguments.mask_span,
+        ctc_characters="".join(sorted(set().union(*transcripts))),
+        ctc_weight=arguments.ctc_weight,
     )
     crop_samples = int(arguments.crop_seconds * config.sampling_rate)
     if crop_samples < config.samples_per_frame:
         raise TriglotError(f"crop_seconds is {arguments.crop_seconds}; at least one frame of 0.04 s is needed.")
-    waveforms = WaveformDataset(dataset, config.sampling_rate)
+    waveforms: Any = WaveformDataset(dataset, config.sampling_rate)
+    if transcripts:
+        waveforms = TranscribedWaveforms(waveforms, transcripts, config.ctc_characters)
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
     trainer = Trainer(
         model=BestRqForPreTraining(config),
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=CropCollator(crop_samples),
+        data_collator=CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share),
         train_dataset=waveforms,
     )
     trainer.train(resume_from_checkpoint=checkpoint)
@@ -155,3 +211,19 @@ def undecoded(dataset: Dataset) -> Dataset:
     if isinstance(feature, Audio) and feature.decode:
         dataset = dataset.cast_column("audio", Audio(decode=False))
     return dataset.select_columns(["audio"])
+
+
+def normalised_transcripts(dataset: Dataset) -> list[str]:
+    """The column "transcript", normalised as for WER: what is written is words, not punctuation.
+
+    Raises:
+        TriglotError: no such column, or no words in it.
+    """
+    if "transcript" not in dataset.column_names:
+        raise TriglotError(
+            f"The dataset has the columns {', '.join(dataset.column_names)}; `transcript` is needed for ctc_weight above 0."
+        )
+    transcripts = [normalise_text(text or "") for text in dataset["transcript"]]
+    if not any(transcripts):
+        raise TriglotError("The column `transcript` holds no words; set ctc_weight to 0 to train from sound alone.")
+    return transcripts

@@ -1,6 +1,7 @@
 """Settings of the BEST-RQ speech encoder: the front end, the Conformer-like layers and the pretraining targets.
 
-Papers: BEST-RQ (arXiv 2202.01855), Google USM (arXiv 2303.01037, section 3.1: several codebooks at once).
+Papers: BEST-RQ (arXiv 2202.01855), Google USM (arXiv 2303.01037, section 3.1: several codebooks at once), AudioPaLM
+(arXiv 2306.12925, section 3.1: the tokens of an encoder with an auxiliary loss on transcripts were the best by far).
 """
 
 from huggingface_hub.dataclasses import strict
@@ -35,6 +36,9 @@ class BestRqConfig(PreTrainedConfig):
             0.01 of its 100 Hz frames.
         mask_span: Frames of a masked span (10 frames of 25 Hz are the paper's 400 ms).
         mask_noise_std: Deviation of the noise that stands in for masked input.
+        ctc_characters: The characters that an auxiliary CTC head learns to write, one string; empty for no such head.
+        ctc_weight: Factor of the CTC loss.
+        ctc_share: Share of the items of a batch that are heard unmasked and written down, where transcripts are given.
 
     Raises:
         ValueError: sizes that do not fit together, or a probability outside 0..1.
@@ -65,6 +69,9 @@ class BestRqConfig(PreTrainedConfig):
     mask_probability: float | int = 0.04
     mask_span: int = 10
     mask_noise_std: float | int = 0.1
+    ctc_characters: str = ""
+    ctc_weight: float | int = 1.0
+    ctc_share: float | int = 0.5
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -82,6 +89,12 @@ class BestRqConfig(PreTrainedConfig):
             )
         if not 0 < self.mask_probability <= 1:
             raise ValueError(f"mask_probability is {self.mask_probability}; allowed is above 0 and up to 1.")
+        if self.ctc_weight < 0 or not 0 <= self.ctc_share <= 1:
+            raise ValueError(
+                f"ctc_weight is {self.ctc_weight} and ctc_share {self.ctc_share}; at least 0, and 0 to 1, are needed."
+            )
+        if len(set(self.ctc_characters)) < len(self.ctc_characters):
+            raise ValueError(f"ctc_characters is {self.ctc_characters!r}; each character may stand there once.")
         if self.mask_span < 1:
             raise ValueError(f"mask_span is {self.mask_span} frames; at least 1 is needed.")
 

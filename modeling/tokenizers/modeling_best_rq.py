@@ -6,8 +6,11 @@ Papers: BEST-RQ (arXiv 2202.01855), Google USM (arXiv 2303.01037, section 3.1), 
 
 A frozen random projection and frozen random codebooks name each stacked frame (targets, (B, T, C)). Spans of the input
 are replaced by noise, and the encoder predicts the names of what was there: no teacher and no k-means in the loop.
+Where transcripts are at hand, some items are heard unmasked and a CTC head writes them down, as in the encoder behind
+AudioPaLM's best tokens (arXiv 2306.12925, section 3.1).
 
-Shapes: B items, S samples, T frames of 25 Hz, F = 320 stacked mel values, D width, C codebooks, V entries of each.
+Shapes: B items, S samples, T frames of 25 Hz, F = 320 stacked mel values, D width, C codebooks, V entries of each,
+L characters.
 """
 
 from collections.abc import Callable
@@ -28,16 +31,21 @@ from .configuration_best_rq import BestRqConfig
 LOG_FLOOR = 1e-10  # smallest mel energy; keeps the logarithm of digital silence finite
 DYNAMIC_RANGE = 13.8  # nats = 60 dB; what lies further below the loudest mel value is raised to it
 LOG_MEL_DEVIATION = 3.0  # nats; typical deviation of a speech log-mel around its mean
+CTC_STEPS = 2  # of CTC a frame: fast speech has more than 25 characters and blanks a second
 
 
 @dataclass
 class BestRqOutput(ModelOutput):
-    """Result of pretraining: `loss` (), `logits` (B, T, C, V), `labels` (B, T, C), `masked` bool (B, T)."""
+    """Result of pretraining: `loss` (), `logits` (B, T, C, V), `labels` (B, T, C), `masked` bool (B, T).
+
+    `ctc_logits` (B, 2T, 1 + characters), index 0 the blank, where transcripts were given.
+    """
 
     loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     labels: torch.Tensor | None = None
     masked: torch.Tensor | None = None
+    ctc_logits: torch.Tensor | None = None
 
 
 class BestRqFrontEnd(nn.Module):
@@ -313,12 +321,15 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         self.quantizer = BestRqQuantizer(config)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.heads = nn.Linear(config.hidden_size, config.num_codebooks * config.codebook_size)
+        if config.ctc_characters:
+            self.ctc_head = nn.Linear(config.hidden_size, CTC_STEPS * (1 + len(config.ctc_characters)))
         self.post_init()
 
     def forward(
         self,
         input_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
+        transcripts: torch.Tensor | None = None,
         return_dict: bool | None = None,
     ) -> BestRqOutput | tuple:
         """One step of pretraining.
@@ -326,24 +337,69 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         Args:
             input_values: float (B, S) at `config.sampling_rate`.
             attention_mask: (B, S), 1 for samples and 0 for the padding on their right.
+            transcripts: int64 (B, L), 1 + the place in `config.ctc_characters` of each character and -100 after the
+                last; an item of -100 alone has none, e.g. since its sound was cropped.
             return_dict: False for a tuple.
 
         Returns:
-            The loss is the mean cross-entropy over the masked real frames and all codebooks.
+            The loss is the mean cross-entropy over the masked real frames and all codebooks, plus `ctc_weight` times the
+            mean CTC loss a character over the items that were heard unmasked.
 
         Raises:
-            ValueError: not (B, S), an empty item, or padding that is not on the right.
+            ValueError: not (B, S), an empty item, padding that is not on the right, or transcripts without a CTC head.
         """
         features, frame_mask = self.encoder.extract_features(input_values, attention_mask)
         labels = self.quantizer(features)  # (B, T, C), of the clean input
         masked = self.draw_mask(features, frame_mask)
+        if transcripts is not None:
+            written = self.draw_written(transcripts)
+            masked = masked & ~written[:, None]
         noise = torch.randn_like(features) * self.config.mask_noise_std
         noisy = torch.where(masked[..., None], noise, features)
         hidden = self.encoder.encode_features(noisy, frame_mask, return_dict=True)[0]
         logits = self.heads(self.norm(hidden)).unflatten(-1, (self.config.num_codebooks, -1))  # (B, T, C, V)
-        loss = F.cross_entropy(logits[masked].flatten(0, 1).float(), labels[masked].flatten())
-        output = BestRqOutput(loss=loss, logits=logits, labels=labels, masked=masked)
+        # sums, not means: there may be no masked frame at all, and a mean over nothing is NaN
+        terms = labels[masked].numel()
+        loss = F.cross_entropy(logits[masked].flatten(0, 1).float(), labels[masked].flatten(), reduction="sum")
+        loss = loss / max(terms, 1)
+        ctc_logits = None
+        if transcripts is not None:
+            ctc_logits = self.ctc_head(self.norm(hidden)).unflatten(-1, (CTC_STEPS, -1)).flatten(1, 2)
+            loss = loss + self.config.ctc_weight * self.ctc_loss(ctc_logits, transcripts, written, frame_mask)
+        output = BestRqOutput(loss=loss, logits=logits, labels=labels, masked=masked, ctc_logits=ctc_logits)
         return output.to_tuple() if return_dict is False else output
+
+    def draw_written(self, transcripts: torch.Tensor) -> torch.Tensor:
+        """Which items are heard unmasked and written down: transcripts (B, L) -> bool (B,)."""
+        if not self.config.ctc_characters:
+            raise ValueError(
+                "transcripts are given, but there is no CTC head: set ctc_characters in the config before building."
+            )
+        drawn = torch.rand(len(transcripts), device=transcripts.device) < self.config.ctc_share
+        return drawn & (transcripts >= 0).any(1)
+
+    def ctc_loss(
+        self,
+        ctc_logits: torch.Tensor,
+        transcripts: torch.Tensor,
+        written: torch.Tensor,
+        frame_mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """CTC loss a character, mean over the `written` items: logits (B, 2T, 1 + characters) -> (); 0 for none."""
+        if not bool(written.any()):
+            return ctc_logits.sum() * 0.0
+        batch, steps = ctc_logits.shape[:2]
+        frames = torch.full((batch,), steps, device=ctc_logits.device)
+        if frame_mask is not None:
+            frames = CTC_STEPS * frame_mask.sum(1)
+        with torch.autocast(device_type=ctc_logits.device.type, enabled=False):
+            return F.ctc_loss(
+                ctc_logits[written].float().log_softmax(-1).transpose(0, 1),
+                transcripts[written].clamp(min=0),
+                frames[written],
+                (transcripts[written] >= 0).sum(1),
+                zero_infinity=True,  # an utterance spoken faster than the steps allow teaches nothing
+            )
 
     def draw_mask(self, features: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         """Random spans of `mask_span` frames, at least one in each item: (B, T, F) -> bool (B, T)."""

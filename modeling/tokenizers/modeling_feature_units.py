@@ -360,6 +360,7 @@ def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> Pr
         "mask_time_prob": 0.0,
         "mask_feature_prob": 0.0,
         "apply_spec_augment": False,
+        "ctc_characters": "",
     }
     for name, value in unused.items():
         if hasattr(config, name):

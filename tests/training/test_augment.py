@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import buzz
 
-from triglot.training.data.augment import RecordingConditions
+from triglot.training.data.augment import VOICE_FACTORS, RecordingConditions, resample_voice
 
 PLAIN = {"gain": 1.0, "low": 20.0, "high": 8_000.0, "slope": 0.0, "noise": -200.0, "colour": 0.0}
 
@@ -51,3 +51,19 @@ def test_drawn_conditions_are_deterministic_and_finite():
         )
         assert np.array_equal(first, second) and first.shape == wave.shape and first.dtype == np.float32
         assert np.isfinite(first).all() and np.abs(first).max() <= 1.0 and rms(first) > 0.005
+
+
+def test_another_voice_moves_the_pitch_and_the_length_by_one_factor():
+    wave = buzz(1.0)
+
+    def pitch(sound):
+        spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 2**18))
+        return spectrum.argmax() * 16_000 / 2**18
+
+    factors = []
+    for seed in range(20):
+        other = resample_voice(wave, np.random.default_rng(seed))
+        factors.append(len(wave) / len(other))
+        assert other.dtype == np.float32
+        assert pitch(other) / pitch(wave) == pytest.approx(factors[-1], rel=0.01)
+    assert VOICE_FACTORS[0] - 0.01 < min(factors) < 0.95 and 1.05 < max(factors) < VOICE_FACTORS[1] + 0.01

@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from triglot.modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
 from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.processing.audio_io import load_audio
 from triglot.processing.errors import TriglotError
 from triglot.training import train_encoder as train_encoder_module
 from triglot.training.train_encoder import CropCollator, EncoderArguments, train_encoder
@@ -117,6 +118,41 @@ def test_the_collator_crops_and_pads():
     batch = CropCollator(100)([torch.ones(250), torch.ones(40)])
     assert batch["input_values"].shape == batch["attention_mask"].shape == (2, 100)
     assert batch["attention_mask"].sum(1).tolist() == [100, 40]
+
+
+def test_transcripts_of_whole_utterances_are_collated_and_cropped_ones_are_not():
+    items = [
+        {"waveform": torch.rand(length) - 0.5, "transcript": torch.tensor(ids)}
+        for length, ids in ((4_000, [3, 1, 2]), (9_000, [1, 1]))
+    ]
+    batch = CropCollator(8_000)(items)
+    assert batch["input_values"].shape == (2, 8_000)
+    assert batch["transcripts"].tolist() == [[3, 1, 2], [-100] * 3]
+
+
+def test_augmented_utterances_are_other_sounds_and_repeat_with_the_seed():
+    wave = torch.from_numpy(load_audio({"bytes": sound_file(1, 0.4), "path": None}, target_rate=16_000, name="it"))
+    batches = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        batches.append(CropCollator(16_000, augmented_share=1.0)([wave])["input_values"])
+    assert torch.equal(batches[0], batches[1])
+    assert batches[0].shape != batches[2].shape or not torch.equal(batches[0], batches[2])
+    assert torch.equal(CropCollator(16_000)([wave])["input_values"][0], wave)
+
+
+def test_an_encoder_with_transcripts_has_a_head_that_its_tokens_do_not_carry(dataset, tmp_path):
+    spoken = dataset.rename_column("text", "transcript").map(lambda row, i: {"transcript": f"Ab, {i}!"}, with_indices=True)
+    arguments = EncoderArguments(**TINY, max_steps=2, ctc_weight=0.5, augmented_share=0.5)
+    folder = train_encoder(spoken, tmp_path / "encoder", arguments)
+    model = BestRqForPreTraining.from_pretrained(folder)
+    assert model.config.ctc_characters == " 01234567ab" and model.ctc_head.out_features == 24
+    units = FeatureUnits.from_encoder(folder, 1)
+    assert not hasattr(units.encoder, "ctc_head") and units.encoder.config.ctc_characters == ""
+    with pytest.raises(TriglotError, match="`transcript` is needed"):
+        train_encoder(dataset, tmp_path / "other", arguments)
+    with pytest.raises(TriglotError, match="holds no words"):
+        train_encoder(spoken.map(lambda row: {"transcript": "?!"}), tmp_path / "other", arguments)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])

@@ -1,11 +1,14 @@
-"""Recording conditions: gain, band limits and noise, as a person's microphone and room would add them.
+"""Recording conditions and other voices: what a person's microphone and room would add, and how another person sounds.
 
-float32 (samples,) and a random generator -> float32 (samples,), the same length.
+float32 (samples,) and a random generator -> float32 (samples,).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.fft import next_fast_len
+
+VOICE_FACTORS = (0.85, 1.18)  # of formants and pitch: a vocal tract of another length
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,29 @@ class RecordingConditions:
 
     def apply(self, wave: np.ndarray, sampling_rate: int, rng: np.random.Generator) -> np.ndarray:
         """The recording of `wave`, float32 (samples,) at `sampling_rate` Hz."""
-        frequency = np.fft.rfftfreq(len(wave), 1 / sampling_rate)
+        size = next_fast_len(len(wave), real=True)  # a prime length would take ten times as long
+        frequency = np.fft.rfftfreq(size, 1 / sampling_rate)
         octaves_out = np.maximum(np.log2(self.low / np.maximum(frequency, 1.0)), 0.0)
         octaves_out += np.maximum(np.log2(np.maximum(frequency, 1.0) / self.high), 0.0)
         response = 10 ** (-self.slope * octaves_out / 20)
-        noise = np.fft.rfft(rng.standard_normal(len(wave))) * np.maximum(frequency, 50.0) ** (self.colour / 2)
-        noise = np.fft.irfft(noise, n=len(wave))
+        noise = np.fft.rfft(rng.standard_normal(size)) * np.maximum(frequency, 50.0) ** (self.colour / 2)
+        noise = np.fft.irfft(noise, n=size)[: len(wave)]
         level = np.sqrt(np.mean(np.square(wave))) * 10 ** (self.noise / 20)
         noise *= level / max(float(np.sqrt(np.mean(np.square(noise)))), 1e-12)
-        recorded = np.fft.irfft(np.fft.rfft(wave + noise) * response, n=len(wave)) * self.gain
+        recorded = np.fft.irfft(np.fft.rfft(wave + noise, n=size) * response, n=size)[: len(wave)] * self.gain
         return np.clip(recorded, -1.0, 1.0).astype(np.float32)
+
+
+def resample_voice(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same words by a larger or smaller speaker: formants, pitch and tempo change by one factor.
+
+    Args:
+        wave: float32 (samples,).
+        rng: Draws the factor, uniform in its logarithm.
+
+    Returns:
+        float32 (samples / factor,), at the same rate.
+    """
+    factor = float(np.exp(rng.uniform(*np.log(VOICE_FACTORS))))
+    places = np.arange(max(1, int(len(wave) / factor))) * factor
+    return np.interp(places, np.arange(len(wave)), wave).astype(np.float32)

@@ -171,3 +171,52 @@ def test_bad_input_is_an_error():
         BestRqConfig(hidden_size=30)
     with pytest.raises(ValueError, match="must be odd"):
         BestRqConfig(conv_kernel_size=4)
+
+
+def transcripts_of(*ids: list[int]) -> torch.Tensor:
+    width = max(len(item) for item in ids)
+    return torch.tensor([item + [-100] * (width - len(item)) for item in ids])
+
+
+def test_transcripts_add_a_ctc_loss_of_the_items_heard_whole():
+    model = build(ctc_characters="abc ", ctc_share=1.0, hidden_dropout=0.0)
+    waves, mask = padded_batch((16_000, 9_001, 16_000))
+    texts = transcripts_of([1, 2, 2, 3], [4, 1], [])  # the last one has none: it is masked, and predicts
+    output = model(waves, mask, transcripts=texts)
+    assert output.ctc_logits.shape == (3, 50, 5)
+    assert not output.masked[:2].any() and output.masked[2].any()
+    predicted = torch.nn.functional.cross_entropy(
+        output.logits[output.masked].flatten(0, 1), output.labels[output.masked].flatten()
+    )
+    written = [
+        torch.nn.functional.ctc_loss(
+            output.ctc_logits[item, :steps].log_softmax(-1)[:, None], texts[item, None, :count], [steps], [count]
+        )
+        for item, steps, count in ((0, 50, 4), (1, 30, 2))
+    ]
+    torch.testing.assert_close(output.loss, predicted + sum(written) / 2)
+    everything = model(waves[:2], mask[:2], transcripts=texts[:2])  # nothing is masked: no NaN
+    assert everything.loss.isfinite() and not everything.masked.any()
+    nothing = model(waves, mask, transcripts=torch.full((3, 1), -100))
+    assert nothing.loss.isfinite() and nothing.masked.any(1).all()
+
+
+def test_ctc_learns_to_write():
+    model = build(ctc_characters="ab", ctc_share=1.0, hidden_dropout=0.0)
+    texts = transcripts_of([1, 2], [2, 1, 1])
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        output = model(sound(2, 16_000), transcripts=texts)
+        output.loss.backward()
+        optimizer.step()
+    best = [torch.unique_consecutive(row).tolist() for row in output.ctc_logits.argmax(-1)]
+    assert [[index for index in row if index] for row in best] == [[1, 2], [2, 1, 1]]
+
+
+def test_transcripts_need_a_head_and_settings_that_make_sense():
+    with pytest.raises(ValueError, match="no CTC head"):
+        build()(sound(1, 16_000), transcripts=torch.tensor([[1]]))
+    for wrong in ({"ctc_characters": "aa"}, {"ctc_weight": -1.0}, {"ctc_share": 2.0}):
+        with pytest.raises(ValueError, match="ctc_"):
+            BestRqConfig(**SIZES, **wrong)
