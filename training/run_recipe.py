@@ -209,10 +209,13 @@ class _Runner:
     def _tokens(self, arguments: TokensArguments) -> None:
         units = str(self.folder("kmeans"))
         make_rows: DatasetRows | DemoWorldRows = DatasetRows(str(self.folder("data") / "rows"), units)
+        count = len(self.dataset)
         if arguments.rows:
             languages = tuple(self.recipe.stages["data"].languages.split())
-            make_rows = DemoWorldRows(units, languages, arguments.recorded_share, self.recipe.seed)
-        count = arguments.rows or len(self.dataset)
+            count = arguments.rows + arguments.text_rows + arguments.wordless_rows
+            make_rows = DemoWorldRows(
+                units, languages, arguments.recorded_share, self.recipe.seed, arguments.rows, arguments.text_rows
+            )
         write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
 
     def _lm(self, arguments: LmArguments) -> None:

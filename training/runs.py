@@ -18,7 +18,7 @@ from ..processing.whole_files import whole_file
 
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
-FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers")
+FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers", "compile")
 
 
 def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[str, str]) -> str | None:
@@ -74,7 +74,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     """TrainingArguments from a stage's dataclass: the same rule for devices, precision, saving and logs everywhere.
 
     The dataclass has max_steps, batch_size, learning_rate, warmup_steps, weight_decay, max_grad_norm, bf16, save_steps
-    and logging_steps; `epochs` and `num_workers` if the stage knows them.
+    and logging_steps; `epochs`, `num_workers` and `adam_beta2` if the stage knows them.
     """
     has_cuda = torch.cuda.is_available()
     return TrainingArguments(
@@ -87,6 +87,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         if arguments.max_steps > 0
         else arguments.warmup_steps,
         weight_decay=arguments.weight_decay,
+        adam_beta2=getattr(arguments, "adam_beta2", 0.999),
         max_grad_norm=arguments.max_grad_norm,
         lr_scheduler_type=more.pop("lr_scheduler_type", "cosine"),
         bf16=arguments.bf16 and (not has_cuda or torch.cuda.is_bf16_supported()),

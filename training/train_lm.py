@@ -17,6 +17,7 @@ from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
+from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.token_examples import token_examples
 from .runs import open_run, save_whole, trainer_arguments
@@ -36,7 +37,8 @@ class LmArguments:
     tie_word_embeddings: bool = True
     init: str = "mean"  # of the new rows: zero | mean | centroids
     languages: str = "en es"  # ISO codes; the first is the default
-    tasks: str = DEFAULT_TASKS
+    tasks: str = DEFAULT_TASKS  # comma between; "ASR: 0.5" for examples of half of the rows
+    both_directions: bool = False  # read each row from target to source as well
     image_codes: int = 64  # rows kept for an image tokenizer; 0 for none
     image_grid: str = "4 4"  # h w
     text_budget: int = 128  # most text ids of an output span
@@ -48,7 +50,9 @@ class LmArguments:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
+    adam_beta2: float = 0.999
     gradient_checkpointing: bool = False
+    compile: bool = False  # torch.compile: a minute at the start, then a fifth faster on a CPU
     bf16: bool = True
     dtype: str = "float32"  # of the saved weights
     save_steps: int = 500
@@ -59,10 +63,21 @@ class LmArguments:
             raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
         for language in self.languages.split():
             resolve_language(language)
+        _ = self.task_weights  # an error now, not after the tokens are made
 
     @property
-    def task_list(self) -> list[str]:
-        return [task.strip() for task in self.tasks.split(",")]
+    def task_weights(self) -> dict[str, float]:
+        """{task: examples of it that a row gives on average}, 1 where nothing is said."""
+        weights: dict[str, float] = {}
+        for entry in self.tasks.split(","):
+            task, colon, weight = (part.strip() for part in entry.partition(":"))
+            try:
+                weights[parse_chain(task).name] = float(weight) if colon else 1.0
+            except ValueError as error:  # a TriglotError is one
+                raise TriglotError(f"tasks holds {entry.strip()!r}; 'ASR' or 'ASR: 0.5' is needed: {error}") from error
+        if not all(0 < weight < 1_000 for weight in weights.values()):
+            raise TriglotError(f"tasks is {self.tasks!r}; weights are above 0 and below 1,000.")
+        return weights
 
 
 def make_processor(
@@ -143,11 +158,12 @@ def train_lm(
     )
     text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
-    packed = PackedRows(
-        token_examples(rows, processor, arguments.task_list), arguments.pack_length, processor.pad_id, seed
-    )
-    print(f"{len(packed)} packed rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+    examples = token_examples(rows, processor, arguments.task_weights, seed, arguments.both_directions)
+    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
+    print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
     model = make_model(base if base is not None else _new_llama(processor, arguments), processor, arguments)
+    if arguments.compile:
+        model.language_model.compile()  # in place: names and types of the modules stay
 
     trainer = Trainer(
         model=model,

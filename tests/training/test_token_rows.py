@@ -15,8 +15,9 @@ from triglot.training.data.token_rows import (
 )
 
 
-def world(random_checkpoint, recorded_share=0.5, seed=0):
-    return DemoWorldRows(str(random_checkpoint / "speech_tokenizer"), ("en", "es", "hi"), recorded_share, seed)
+def world(random_checkpoint, recorded_share=0.5, seed=0, spoken=1_000, silent=1_000):
+    folder = str(random_checkpoint / "speech_tokenizer")
+    return DemoWorldRows(folder, ("en", "es", "hi"), recorded_share, seed, spoken, silent)
 
 
 def test_a_row_on_the_fly_depends_on_its_number_alone(random_checkpoint):
@@ -28,6 +29,22 @@ def test_a_row_on_the_fly_depends_on_its_number_alone(random_checkpoint):
     for row in rows:
         assert row["source_language"] != row["target_language"]
         assert len(row["speech_source"]) > 20 and max(row["speech_source"]) < 30
+
+
+def test_rows_after_the_spoken_ones_hold_text_alone(random_checkpoint, tmp_path):
+    make = world(random_checkpoint, spoken=1)
+    write_shards(tmp_path, 3, 2, make)
+    spoken, *silent = read_rows(tmp_path)
+    assert spoken["speech_source"] and spoken["speech_target"]
+    assert [row["text_target"] for row in silent] == [row["text_target"] for row in world(random_checkpoint)(1, 3)]
+    assert all(row["speech_source"] is None and row["speech_target"] is None for row in silent)
+
+
+def test_the_last_rows_are_sounds_in_which_nothing_is_said(random_checkpoint):
+    rows = world(random_checkpoint, spoken=0, silent=0)(0, 12)
+    assert all(row["text_source"] == row["text_target"] == "" and row["recorded"] for row in rows)
+    assert len({len(row["speech_source"]) for row in rows}) > 6
+    assert {len(row["speech_target"]) for row in rows} == {6}
 
 
 def test_targets_are_clean_and_recorded_sources_are_not(random_checkpoint):

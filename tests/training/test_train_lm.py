@@ -1,6 +1,7 @@
 """The language-model stage: examples, packing, overfitting, resuming, and starting from a text LLM."""
 
 import json
+import random
 
 import pytest
 import torch
@@ -10,16 +11,16 @@ from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
 from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import PackedRows, pack
-from triglot.training.data.token_examples import row_contents, token_examples
+from triglot.training.data.token_examples import row_contents, row_examples, token_examples
 from triglot.training.data.token_rows import DatasetRows
-from triglot.training.train_lm import DEFAULT_TASKS, LmArguments, train_lm
+from triglot.training.train_lm import LmArguments, train_lm
 
 TINY = {
     "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_codes": 8,
     "image_grid": "2 2", "pack_length": 512, "batch_size": 2, "bf16": False, "logging_steps": 5, "save_steps": 4,
     "warmup_steps": 0,
 }  # fmt: skip
-TASKS = [task.strip() for task in DEFAULT_TASKS.split(",")]
+TASKS = LmArguments().task_weights
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +46,61 @@ def folders(random_checkpoint):
 
 def test_each_row_yields_every_task_its_fields_allow(rows, processor):
     examples = token_examples(rows, processor, TASKS)
-    assert [example["task"] for example in examples] == TASKS * 2
+    assert [example["task"] for example in examples] == [*TASKS] * 2
     text_only = [{**row, "speech_source": None, "speech_target": None} for row in rows]
-    assert {example["task"] for example in token_examples(text_only, processor, ["MT"])} == {"MT"}
+    assert {example["task"] for example in token_examples(text_only, processor, {"MT": 1})} == {"MT"}
     with pytest.raises(TriglotError, match=r"\['ASR'\]"):
-        token_examples(text_only, processor, ["MT", "ASR"])
+        token_examples(text_only, processor, {"MT": 1, "ASR": 1})
 
 
 def test_a_recorded_source_is_heard_but_not_imitated(rows, processor):
     recorded = [{**row, "recorded": True} for row in rows]
-    assert {example["task"] for example in token_examples(recorded, processor, ["ASR", "S2ST", "MT"])} == {
+    assert {example["task"] for example in token_examples(recorded, processor, {"ASR": 1, "S2ST": 1, "MT": 1})} == {
         "ASR",
         "S2ST",
         "MT",
     }
     with pytest.raises(TriglotError, match=r"\['TTS'\]"):
-        token_examples(recorded, processor, ["TTS", "ASR"])
+        token_examples(recorded, processor, {"TTS": 1, "ASR": 1})
+
+
+def test_nothing_is_written_where_nothing_is_said(rows, processor):
+    wordless = {**rows[0], "text_source": "", "text_target": "", "recorded": True}
+    weights = {"ASR": 1, "ASR AST": 1, "ASR AST S2ST": 1, "TTS": 1, "MT": 1}
+    examples = list(row_examples(wordless, row_contents(wordless, processor), processor, weights, random.Random(0)))
+    assert [example["task"] for example in examples] == ["ASR", "ASR AST", "ASR AST S2ST"]
+    outputs = [[index for index in example["labels"] if index != -100] for example in examples]
+    sep = processor.space.sep_id
+    assert outputs[0] == [processor.eos_id] and outputs[1] == [sep, processor.eos_id]
+    assert outputs[2][:2] == [sep, sep] and len(outputs[2]) > 5
+
+
+def test_rows_can_be_read_both_ways(rows, processor):
+    (row, *_) = rows
+    there, back = token_examples([row], processor, {"S2ST": 1}, both_directions=True)
+    assert there["input_ids"] == token_examples([row], processor, {"S2ST": 1})[0]["input_ids"]
+    other = {
+        **row, "speech_source": row["speech_target"], "speech_target": row["speech_source"],
+        "source_language": row["target_language"], "target_language": row["source_language"],
+    }  # fmt: skip
+    assert back["input_ids"] == token_examples([other], processor, {"S2ST": 1})[0]["input_ids"]
+    recorded = {**row, "recorded": True}  # heard in its own language, never said, in whichever direction
+    assert len(token_examples([recorded], processor, {"ASR": 1, "S2ST": 1, "TTS": 1}, both_directions=True)) == 4
+
+
+def test_a_weight_is_the_number_of_examples_of_a_row(rows, processor):
+    tasks = [example["task"] for example in token_examples(rows * 50, processor, {"ASR": 0.25, "MT": 2.5, "TTS": 1})]
+    assert tasks.count("TTS") == 100
+    assert 10 < tasks.count("ASR") < 40 and 230 < tasks.count("MT") < 270
+    weights = {"ASR": 0.25}
+    assert token_examples(rows * 50, processor, weights) == token_examples(rows * 50, processor, weights)
+
+
+def test_weights_are_read_from_the_recipes_line():
+    assert LmArguments(tasks="ASR, ASR AST: 0.5").task_weights == {"ASR": 1.0, "ASR AST": 0.5}
+    for wrong, why in {"ASR: much": "0.5", "ASR: 0": "above 0", "READ": "READ", "ASR: nan": "above 0"}.items():
+        with pytest.raises(TriglotError, match=why):
+            LmArguments(tasks=wrong)
 
 
 def test_contents_are_the_tokenizers_own(rows, spoken, processor):
@@ -99,7 +139,7 @@ def test_packing_refuses_what_does_not_fit():
 def test_training_a_packed_row_is_training_its_examples(rows, processor, random_checkpoint):
     """The loss of packed rows is the token-weighted loss of the same examples one by one."""
     model = TriglotForConditionalGeneration.from_pretrained(random_checkpoint).eval()
-    examples = token_examples(rows, processor, ["ASR", "MT", "TTS"])
+    examples = token_examples(rows, processor, {"ASR": 1, "MT": 1, "TTS": 1})
     (row,) = PackedRows(examples, sum(len(e["input_ids"]) for e in examples) + 5, processor.pad_id)
     packed = model(**{name: value[None] for name, value in row.items()}).loss
     total, count = 0.0, 0

@@ -16,9 +16,11 @@ import torch
 from ...processing.errors import TriglotError
 from ...processing.processing_triglot import IGNORE
 
+OPEN_ROWS = 256  # rows that are tried before a new one is begun
+
 
 def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> list[list[Mapping[str, Any]]]:
-    """Examples -> groups that fit a row each. First fit on a seeded shuffle.
+    """Examples -> groups that fit a row each. First fit, among the last `OPEN_ROWS`, on a seeded shuffle.
 
     Raises:
         TriglotError: an example longer than a row, or no examples.
@@ -38,7 +40,8 @@ def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> l
     shortest = min(len(example["input_ids"]) for example in examples)
     for index in order:
         size = len(examples[index]["input_ids"])
-        place = next((i for i in range(open_from, len(groups)) if room[i] >= size), None)
+        tried = range(max(open_from, len(groups) - OPEN_ROWS), len(groups))
+        place = next((i for i in tried if room[i] >= size), None)
         if place is None:
             groups.append([])
             room.append(length)

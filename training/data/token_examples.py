@@ -1,10 +1,12 @@
-"""Token rows -> token examples: each row yields every task that its fields allow (AudioPaLM, section 4.1).
+"""Token rows -> token examples: each row yields every task that its fields allow (AudioPaLM, section 4.1), some more often
+than others.
 
 token row {speech_source: codes, text_source: str, ...}  ─▶  contents {slot: codes or text ids}
 contents + task                                          ─▶  {"task", "input_ids", "labels"}
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -18,7 +20,7 @@ TEXT_SLOTS = ("text_source", "text_target")
 
 def row_contents(row: Mapping[str, Any], processor: TriglotProcessor) -> dict[str, list[int]]:
     """Codes and text ids of whatever slots the row has."""
-    contents = {slot: processor.text_ids(row[slot]) for slot in TEXT_SLOTS if row.get(slot)}
+    contents = {slot: processor.text_ids(row[slot]) for slot in TEXT_SLOTS if row.get(slot) is not None}
     for modality in processor.space.names[1:]:
         for slot in (f"{modality}_source", f"{modality}_target"):
             if row.get(slot):
@@ -26,34 +28,79 @@ def row_contents(row: Mapping[str, Any], processor: TriglotProcessor) -> dict[st
     return contents
 
 
+def turned_round(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row read from its target to its source."""
+    turned = dict(row)
+    for first, second in ((f"{what}_source", f"{what}_target") for what in ("text", "speech", "image")):
+        if first in row or second in row:
+            turned[first], turned[second] = row.get(second), row.get(first)
+    turned["source_language"], turned["target_language"] = row["target_language"], row["source_language"]
+    turned["recorded"], turned["recorded_target"] = row.get("recorded_target"), row.get("recorded")
+    return turned
+
+
 def row_examples(
-    row: Mapping[str, Any], contents: Mapping[str, Sequence[int]], processor: TriglotProcessor, tasks: Iterable[str]
+    row: Mapping[str, Any],
+    contents: Mapping[str, Sequence[int]],
+    processor: TriglotProcessor,
+    weights: Mapping[str, float],
+    rng: random.Random,
 ) -> Iterator[dict[str, Any]]:
-    """One example for each task that the contents allow; a recorded (noisy) source is heard but not imitated."""
-    for task in tasks:
+    """The examples of one row; what was recorded (noisy) is heard but not imitated.
+
+    Args:
+        row: A token row.
+        contents: Its `row_contents`.
+        processor: Makes ids of them.
+        weights: {task: how many examples of it a row gives on average}; 0.25 gives one in a quarter of the rows.
+        rng: Draws those rows.
+    """
+    for task, weight in weights.items():
         chain = parse_chain(task)
         keys = [slot.key for slot in chain.outputs]
-        if row.get("recorded") and "speech_source" in keys:
+        times = int(weight) + (rng.random() < weight % 1)
+        noisy = (row.get("recorded") and "speech_source" in keys) or (
+            row.get("recorded_target") and "speech_target" in keys
+        )
+        if not times or noisy:
             continue
-        if all(key in contents for key in (chain.source.key, *keys)):
+        if contents.get(chain.source.key) and all(key in contents for key in keys):  # there is something to read
             target = row.get("target_language") if chain.translates else None
-            yield {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
+            example = {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
+            for _ in range(times):
+                yield example
 
 
 def token_examples(
-    rows: Sequence[Mapping[str, Any]], processor: TriglotProcessor, tasks: Sequence[str]
+    rows: Sequence[Mapping[str, Any]],
+    processor: TriglotProcessor,
+    weights: Mapping[str, float],
+    seed: int = 0,
+    both_directions: bool = False,
 ) -> list[dict[str, Any]]:
     """All examples of all rows.
+
+    Args:
+        rows: Token rows.
+        processor: Makes ids of them.
+        weights: As in `row_examples`.
+        seed: Of the draw where a weight is no whole number.
+        both_directions: Whether rows with a target language are read a second time, from target to source.
 
     Raises:
         TriglotError: a task that no row allows, or an unknown task or language.
     """
+    rng = random.Random(seed)
     examples: list[dict[str, Any]] = []
     for row in tqdm(rows, desc="examples", unit="row"):
-        examples += row_examples(row, row_contents(row, processor), processor, tasks)
-    absent = sorted(set(tasks) - {example["task"] for example in examples})
+        examples += row_examples(row, row_contents(row, processor), processor, weights, rng)
+        if both_directions and row.get("target_language"):
+            turned = turned_round(row)
+            examples += row_examples(turned, row_contents(turned, processor), processor, weights, rng)
+    absent = sorted(set(weights) - {example["task"] for example in examples})
     if absent:
         raise TriglotError(
-            f"No row has the fields that {absent} need; fields are {sorted(rows[0]) if len(rows) else []}."
+            f"No row gives an example of {absent}: it lacks the fields, or the weight is too small; fields are "
+            f"{sorted(rows[0]) if len(rows) else []}."
         )
     return examples

@@ -5,7 +5,7 @@
     columns: speech_source, speech_target  list<int32> codes; text_source, text_target  str;
              source_language, target_language, speaker  str; recorded  bool
 
-`recorded` rows went through recording conditions (noise, band limits): good to listen to, not to imitate, so tasks that
+`recorded` rows went through recording conditions (noise, band limits, formants moved): good to listen to, not to imitate, so tasks that
 would speak their source sound leave them out.
 """
 
@@ -30,9 +30,15 @@ from ...modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
 from ...processing.whole_files import whole_file
-from .augment import RecordingConditions
+from .augment import RecordingConditions, resample_voice
 from .demo_world import speak
+from .no_speech import no_speech
 from .splits import TRAINING_VOICES, random_speaker, training_sentences
+
+OTHER_VOICE_SHARE = 0.5  # of recorded sources: by a larger or smaller speaker, for voices that training lacks
+
+WORDLESS_SECONDS = (0.3, 5.0)
+PAUSE_SECONDS = 0.24  # s; what is said where nothing was heard
 
 SCHEMA = pyarrow.schema(
     [
@@ -50,15 +56,18 @@ class TokensArguments:
     """Settings of the stage."""
 
     rows: int = 0  # rows of the demo world to speak on the fly; 0 for the rows of the data stage as they are
+    text_rows: int = 0  # further rows of the demo world that hold text alone, for tasks from text to text
+    wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
     recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
     shard_rows: int = 500
     workers: int = 1  # processes
 
     def __post_init__(self):
-        if self.rows < 0 or self.shard_rows < 1 or self.workers < 1 or not 0 <= self.recorded_share <= 1:
+        if min(self.rows, self.text_rows, self.wordless_rows) < 0 or self.shard_rows < 1 or self.workers < 1 or not 0 <= self.recorded_share <= 1:
             raise TriglotError(
-                f"rows {self.rows}, shard_rows {self.shard_rows}, workers {self.workers}, recorded_share "
-                f"{self.recorded_share}: at least 0, 1, 1, and 0 to 1 are needed."
+                f"rows {self.rows}, text_rows {self.text_rows}, wordless_rows {self.wordless_rows}, shard_rows "
+                f"{self.shard_rows}, workers {self.workers}, recorded_share {self.recorded_share}: at least 0, 0, 0, 1, 1, "
+                "and 0 to 1 are needed."
             )
 
 
@@ -105,38 +114,65 @@ class DatasetRows:
 
 @dataclass(frozen=True)
 class DemoWorldRows:
-    """Token rows of the demo world, spoken when they are asked for; row i depends on the seed and i alone."""
+    """Token rows of the demo world, spoken when they are asked for; row i depends on the seed and i alone.
+
+    The first `spoken` rows have sound, the next `silent` text alone; in the sounds of those that follow nothing is said.
+    """
 
     tokenizer_dir: str
     languages: tuple[str, ...]
     recorded_share: float
     seed: int
+    spoken: int
+    silent: int
 
     def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
         return [self._row(index) for index in range(first, last)]
 
     def _row(self, index: int) -> dict[str, Any]:
         rng = random.Random(f"{self.seed}-{index}")
+        if index >= self.spoken + self.silent:
+            return self._wordless(rng)
         (item,) = training_sentences(1, seed=rng.getrandbits(32))
         speaker = random_speaker(rng, TRAINING_VOICES)
         source, target = rng.sample(self.languages, 2)
-        recorded = rng.random() < self.recorded_share
-        return {
-            "speech_source": self._codes(item.sentence(source), source, speaker, rng if recorded else None),
-            "speech_target": self._codes(item.sentence(target), target, speaker, None),
+        texts = {
             "text_source": item.sentence(source),
             "text_target": item.sentence(target),
             "source_language": source,
             "target_language": target,
+        }
+        if index >= self.spoken:
+            return {**texts, "recorded": False}
+        recorded = rng.random() < self.recorded_share
+        return {
+            "speech_source": self._codes(texts["text_source"], source, speaker, rng if recorded else None),
+            "speech_target": self._codes(texts["text_target"], target, speaker, None),
+            **texts,
             "speaker": speaker,
             "recorded": recorded,
         }
+
+    def _wordless(self, rng: random.Random) -> dict[str, Any]:
+        """A sound without words, whose translation is a moment of silence."""
+        units = _tokenizer(self.tokenizer_dir)
+        rate = int(units.config.sampling_rate)
+        sound = no_speech(np.random.default_rng(rng.getrandbits(64)), rng.uniform(*WORDLESS_SECONDS), rate)
+        pause = np.zeros(round(PAUSE_SECONDS * rate), np.float32)
+        source, target = rng.sample(self.languages, 2)
+        codes = [units.encode([torch.from_numpy(wave)])[0].tolist() for wave in (sound, pause)]
+        return {
+            "speech_source": codes[0], "speech_target": codes[1], "text_source": "", "text_target": "",
+            "source_language": source, "target_language": target, "recorded": True,
+        }  # fmt: skip
 
     def _codes(self, text: str, language: str, speaker: str, rng: random.Random | None) -> list[int]:
         units = _tokenizer(self.tokenizer_dir)
         wave, rate = speak(text, language, speaker)
         if rng is not None:
             noise = np.random.default_rng(rng.getrandbits(64))
+            if noise.random() < OTHER_VOICE_SHARE:
+                wave = resample_voice(wave, noise)
             wave = RecordingConditions.draw(noise).apply(wave, rate, noise)
         wave = load_audio(wave, rate, target_rate=units.config.sampling_rate)
         return units.encode([torch.from_numpy(wave)])[0].tolist()
