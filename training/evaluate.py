@@ -23,7 +23,7 @@ from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_folder
 from ..version import __version__
 from .evaluate_arguments import DEFAULT_TASKS, add_arguments
-from .evaluate_models import Answer, CheckpointUnderTest, CtcJudge, Question, XVector, at_judge_rate
+from .evaluate_models import Answer, CheckpointUnderTest, Question, XVector, at_judge_rate, load_judge
 from .evaluate_questions import (
     CONTROL,
     CONTROL_TASK,
@@ -269,12 +269,11 @@ def _name(of: Any) -> str | None:
 # ---- command line
 
 
-def run(arguments: argparse.Namespace, load_judge: Any = None) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Runs what `add_arguments` parsed, and prints the report.
 
     Args:
         arguments: Of `add_arguments`.
-        load_judge: Folder -> Judge; None takes the folder for a Hugging Face CTC recogniser.
 
     Raises:
         TriglotError: see `evaluate_checkpoint`; also rows, judge or speaker model that cannot be loaded.
@@ -286,7 +285,7 @@ def run(arguments: argparse.Namespace, load_judge: Any = None) -> dict[str, Any]
         arguments.checkpoint,
         rows,
         output_dir=arguments.out,
-        judge=(load_judge or CtcJudge)(arguments.judge) if arguments.judge else None,
+        judge=load_judge(arguments.judge) if arguments.judge else None,
         embed=XVector(arguments.speaker_model) if arguments.speaker_model else None,
         tasks=tasks,
         batch_size=arguments.batch_size,

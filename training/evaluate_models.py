@@ -1,7 +1,7 @@
 """The models of an evaluation: the checkpoint under test, and stock models that judge what it says and whose voice it has.
 
 rows (B)  ─▶  processor  ─▶  model.generate  ─▶  processor  ─▶  Answer (B): printed text, waveform, codes
-waveforms  ─▶  CtcJudge  ─▶  texts                waveform  ─▶  XVector  ─▶  embedding (D,)
+waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  XVector  ─▶  embedding (D,)
 """
 
 import os
@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 import soxr
 import torch
-from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioXVector, AutoModelForCTC, AutoProcessor
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
+    AutoProcessor,
+    PreTrainedConfig,
+)
 
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
+from .judge import Judge, JudgeConfig
 
 JUDGE_RATE = 16_000  # Hz that judges and speaker embeddings are handed
 
@@ -163,6 +171,22 @@ class CtcJudge:
         return texts
 
 
+def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | CtcJudge:
+    """The project's own judge, or any Hugging Face CTC recogniser, whichever the folder or Hub id holds.
+
+    Raises:
+        TriglotError: neither.
+    """
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(os.fspath(folder))
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TriglotError(f"{os.fspath(folder)!r} holds no CTC recogniser that loads: {reason}") from error
+    if settings.get("model_type") == JudgeConfig.model_type:
+        return _stock(Judge, folder, "judge", dtype=torch.float32).to(_device(device))
+    return CtcJudge(folder, device)
+
+
 class XVector:
     """Any Hugging Face x-vector model at 16 kHz: float32 (samples,) -> embedding (D,).
 
@@ -186,9 +210,9 @@ def _device(wanted: str | None) -> torch.device:
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _stock(auto_class: Any, folder: str | os.PathLike, what: str) -> Any:
+def _stock(auto_class: Any, folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
     try:
-        loaded = auto_class.from_pretrained(os.fspath(folder))
+        loaded = auto_class.from_pretrained(os.fspath(folder), **kwargs)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error

@@ -13,6 +13,7 @@ import torch
 from datasets import Audio, DatasetDict
 
 from triglot import TriglotError
+from triglot.training import evaluate as evaluate_module
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.evaluate import EVALUATION_TASKS, add_arguments, evaluate_checkpoint, load_rows, run
 from triglot.training.evaluate_arguments import TASK_NAMES
@@ -352,13 +353,14 @@ def parsed(*arguments):
     return parser.parse_args([str(argument) for argument in arguments])
 
 
-def test_run_from_the_command_line(random_checkpoint, rows, tmp_path, capsys):
+def test_run_from_the_command_line(random_checkpoint, rows, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "load_judge", EchoJudge)
     rows.save_to_disk(str(tmp_path / "rows"))
     arguments = parsed(
         random_checkpoint, "--rows", tmp_path / "rows", "--out", tmp_path / "out",
         "--tasks", "TTS,S2ST direct", "--limit", "1", "--judge", "folder",
     )  # fmt: skip
-    results = run(arguments, load_judge=EchoJudge)
+    results = run(arguments)
     assert list(results["tasks"]) == ["TTS", "S2ST direct", "judge on recordings"]
     items = [json.loads(line) for line in (tmp_path / "out" / "items.jsonl").read_text().splitlines()]
     assert {item["judge"] for item in items} == {"folder"}

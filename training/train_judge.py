@@ -1,0 +1,196 @@
+"""The judge's training: random strings of the world's words, by espeak-ng in the training voices, in light and heavy noise.
+
+    python -m triglot.training.train_judge --output-dir tests/data/judge       about a quarter of an hour on two CPU cores
+
+No sentence of the demo world is ever spoken to it: words follow one another by chance, so that it can only write what it
+hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
+"""
+
+import argparse
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Trainer, set_seed
+
+from ..processing.audio_io import load_audio
+from .data.augment import RecordingConditions, resample_voice
+from .data.demo_world import VOICES, speak
+from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, training_sentences
+from .evaluate_models import load_judge
+from .judge import MEL_BINS, Judge, JudgeConfig
+from .metrics import WordErrorRate
+from .runs import open_run, save_whole, trainer_arguments
+from .text_normaliser import normalise_text
+
+LANGUAGES = ("en", "es", "hi")
+WORDS_FROM = 10_000  # training sentences whose words the judge knows
+STRING_WORDS = (2, 9)  # least and most words of a string
+
+
+@dataclass(frozen=True)
+class JudgeArguments:
+    """Settings of `train_judge`."""
+
+    hidden_size: int = 256
+    num_blocks: int = 8
+    kernel_size: int = 7
+    augmented_share: float = 0.7  # of the strings: heard through recording conditions
+    other_voice_share: float = 0.4  # of the strings: by a smaller or larger speaker
+    max_steps: int = 4_000
+    batch_size: int = 24
+    learning_rate: float = 1.5e-3
+    warmup_steps: int = 200
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    bf16: bool = True
+    dtype: str = "float16"
+    save_steps: int = 500
+    logging_steps: int = 50
+    num_workers: int = 1
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """{language: the words of the world, each as often as it occurs in `WORDS_FROM` sentences, at most 30 times}."""
+    words: dict[str, list[str]] = {}
+    items = training_sentences(WORDS_FROM)
+    for language in LANGUAGES:
+        counts: dict[str, int] = {}
+        for item in items:
+            for word in normalise_text(item.sentence(language)).split():
+                counts[word] = min(counts.get(word, 0) + 1, 30)
+        words[language] = [word for word in sorted(counts) for _ in range(counts[word])]
+    return words
+
+
+class RandomStrings(torch.utils.data.Dataset):
+    """String i of a seed: {"waveform": (S,), "language": its place, "text"}; spoken when asked for."""
+
+    def __init__(self, count: int, seed: int, arguments: JudgeArguments):
+        self.count, self.seed, self.arguments = count, seed, arguments
+        self.words = vocabulary()
+        self.types = {language: sorted(set(words)) for language, words in self.words.items()}
+
+    @property
+    def alphabets(self) -> dict[str, str]:
+        """{language: the characters of its words, and the space}."""
+        return {language: "".join(sorted(set(" ".join(words)))) for language, words in self.types.items()}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        rng = random.Random(f"judge {self.seed} {index}")
+        language = rng.choice(LANGUAGES)
+        count = rng.randint(*STRING_WORDS)
+        # rare words as often as common ones, and then again common ones more often
+        text = " ".join(rng.choice((self.types if rng.random() < 0.5 else self.words)[language]) for _ in range(count))
+        wave, rate = speak(text, language, random_speaker(rng, TRAINING_VOICES))
+        wave = load_audio(wave, rate, target_rate=16_000)
+        noise = np.random.default_rng(rng.getrandbits(64))
+        if rng.random() < self.arguments.other_voice_share:
+            wave = resample_voice(wave, noise)
+        if rng.random() < self.arguments.augmented_share:
+            wave = RecordingConditions.draw(noise).apply(wave, 16_000, noise)
+        pauses = [np.zeros(rng.randrange(6_400), np.float32) for _ in range(2)]
+        return {
+            "waveform": torch.from_numpy(np.concatenate((pauses[0], wave, pauses[1])).astype(np.float32)),
+            "language": LANGUAGES.index(language),
+            "text": text,
+        }
+
+
+class StringCollator:
+    """Items -> a batch for `Judge`, with stripes of time and frequency hidden."""
+
+    def __init__(self, characters: str):
+        self.place = {character: index + 1 for index, character in enumerate(characters)}
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        lengths = torch.tensor([len(item["waveform"]) for item in items])
+        values = torch.zeros(len(items), int(lengths.max()))
+        transcripts = torch.full((len(items), max(len(item["text"]) for item in items)), -100)
+        frames = int(lengths.max()) // 160 + 1
+        mask = torch.zeros(len(items), MEL_BINS, frames, dtype=torch.bool)
+        for row, item in enumerate(items):
+            values[row, : lengths[row]] = item["waveform"]
+            transcripts[row, : len(item["text"])] = torch.tensor([self.place[c] for c in item["text"]])
+            for _ in range(2):
+                start, width = int(torch.randint(frames, ())), int(torch.randint(8, ()))
+                mask[row, :, start : start + width] = True
+                start, width = int(torch.randint(MEL_BINS, ())), int(torch.randint(10, ()))
+                mask[row, start : start + width] = True
+        languages = torch.tensor([item["language"] for item in items])
+        return {
+            "input_values": values, "lengths": lengths, "languages": languages, "transcripts": transcripts,
+            "feature_mask": mask,
+        }  # fmt: skip
+
+
+def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, seed: int = 0) -> Path:
+    """Trains a judge from nothing and saves it; a run that was cut off goes on from its last checkpoint.
+
+    Returns:
+        `output_dir`.
+
+    Raises:
+        TriglotError: checkpoints of other settings, or espeak-ng is missing.
+    """
+    arguments = arguments or JudgeArguments()
+    output_dir = Path(output_dir)
+    strings = RandomStrings(arguments.max_steps * arguments.batch_size, seed, arguments)
+    config = JudgeConfig(
+        alphabets=strings.alphabets, hidden_size=arguments.hidden_size, num_blocks=arguments.num_blocks,
+        kernel_size=arguments.kernel_size,
+    )  # fmt: skip
+    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    set_seed(seed)
+    trainer = Trainer(
+        model=Judge(config),
+        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
+        data_collator=StringCollator(config.characters),
+        train_dataset=strings,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint)
+    save_whole(trainer.accelerator.unwrap_model(trainer.model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
+    return output_dir
+
+
+def word_error_rates(judge: Judge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
+    """The judge on held-out sentences, each in every language by a random speaker of `voices`: {language: WER in %}."""
+    rng = random.Random(seed)
+    items = held_out_sentences(sentences, seed)
+    rates: dict[str, float] = {}
+    for language in LANGUAGES:
+        texts = [item.sentence(language) for item in items]
+        waves = []
+        for text in texts:
+            wave, rate = speak(text, language, random_speaker(rng, VOICES[voices]))
+            waves.append(load_audio(wave, rate, target_rate=16_000))
+        heard = judge.transcribe(waves, [language] * len(waves))
+        rates[language] = WordErrorRate().compute(predictions=heard, references=texts)["wer"]
+    return rates
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--output-dir", type=Path, default=Path("tests/data/judge"))
+    parser.add_argument("--max-steps", type=int, default=JudgeArguments.max_steps)
+    parser.add_argument("--check", type=int, metavar="SENTENCES", help="only measure the judge that is there")
+    arguments = parser.parse_args(argv)
+    if arguments.check is None:
+        train_judge(arguments.output_dir, JudgeArguments(max_steps=arguments.max_steps))
+    judge = load_judge(arguments.output_dir)
+    for voices in VOICES:
+        rates = word_error_rates(judge, voices, arguments.check or 300)
+        mean = sum(rates.values()) / len(rates)
+        print(f"{voices} voices: WER {mean:.2f} % " + " ".join(f"{name} {rate:.2f}" for name, rate in rates.items()))
+
+
+if __name__ == "__main__":
+    main()
