@@ -4,6 +4,7 @@ One row:
     audio, transcript, source_language      {"bytes": wav, "path": None}, "a small red circle is above ...", "en"
     translated_audio, translated_transcript, target_language      the same in the other language, by the same speaker
     speaker                                 "f2-180-55": espeak-ng variant, words/min, pitch
+    image                                   {"bytes": png, "path": None} of a scene, None for an everyday phrase
 """
 
 import io
@@ -14,12 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from datasets import Audio, Dataset, Features, Value
+from datasets import Audio, Dataset, Features, Image, Value
 from tqdm.auto import tqdm
 
 from ...processing.errors import TriglotError
 from .espeak import EspeakSynthesizer
-from .scenes import SCENE_LANGUAGES
+from .scene_pictures import draw_scene
+from .scenes import SCENE_LANGUAGES, Scene
 from .splits import (
     HELD_OUT_VOICES,
     SCENES_SHARE,
@@ -48,6 +50,7 @@ class DemoWorldArguments:
     speakers: str = "m3-170-45"  # variant - words/min - pitch, each; "" for another of `voices` each sentence
     voices: str = "training"  # or "held_out"
     directions: str = "all"  # or "ring"
+    picture_side: int = 64  # pixels
 
     def __post_init__(self):
         unknown = sorted(set(self.languages.split()) - set(SCENE_LANGUAGES))
@@ -99,14 +102,15 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
     if arguments.directions == "ring":
         pairs = list(zip(languages, [*languages[1:], languages[0]]))
     rows: list[dict] = []
-    for item in tqdm(items, desc="speaking the demo world", unit="sentence"):
+    for number, item in enumerate(tqdm(items, desc="speaking the demo world", unit="sentence")):
+        picture = _png(item, arguments.picture_side, number) if isinstance(item, Scene) else None
         for speaker in arguments.speakers.split() or [random_speaker(rng, VOICES[arguments.voices])]:
             spoken = {language: _wav(item.sentence(language), language, speaker) for language in languages}
-            rows += [_row(item, source, target, speaker, spoken) for source, target in pairs]
+            rows += [{**_row(item, source, target, speaker, spoken), "image": picture} for source, target in pairs]
     dataset = Dataset.from_list(rows, features=_features())
     for column in ("audio", "translated_audio"):  # cast afterwards: encoding into Audio() asks for torchcodec
         dataset = dataset.cast_column(column, Audio(decode=False))
-    return dataset
+    return dataset.cast_column("image", Image(decode=False))
 
 
 def demo_sentences(arguments: DemoWorldArguments, seed: int = 0) -> list[Item]:
@@ -134,8 +138,8 @@ def _row(item: Item, source: str, target: str, speaker: str, spoken: dict[str, b
 
 def _features() -> Features:
     texts: Sequence[str] = ("transcript", "source_language", "translated_transcript", "target_language", "speaker")
-    sounds = {name: {"bytes": Value("binary"), "path": Value("string")} for name in ("audio", "translated_audio")}
-    return Features({**sounds, **{name: Value("string") for name in texts}})
+    files = {name: {"bytes": Value("binary"), "path": Value("string")} for name in ("audio", "translated_audio", "image")}
+    return Features({**files, **{name: Value("string") for name in texts}})
 
 
 def _wav(text: str, language: str, speaker: str) -> bytes:
@@ -143,3 +147,9 @@ def _wav(text: str, language: str, speaker: str) -> bytes:
     buffer = io.BytesIO()
     soundfile.write(buffer, wave, rate, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
+
+
+def _png(scene: Scene, side: int, seed: int) -> dict:
+    buffer = io.BytesIO()
+    draw_scene(scene, side, seed).save(buffer, format="PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
