@@ -20,6 +20,7 @@ from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.token_examples import token_examples
+from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .runs import open_run, save_whole, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
@@ -52,6 +53,8 @@ class LmArguments:
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
     gradient_checkpointing: bool = False
+    ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
+    ctc_layer: int = 3  # whose states it is on; 1 for the output of the first layer
     compile: bool = False  # torch.compile: a minute at the start, then a fifth faster on a CPU
     bf16: bool = True
     dtype: str = "float32"  # of the saved weights
@@ -159,22 +162,29 @@ def train_lm(
     text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
     examples = token_examples(rows, processor, arguments.task_weights, seed, arguments.both_directions)
-    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
+    joint = arguments.ctc_weight > 0
+    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
     print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
     model = make_model(base if base is not None else _new_llama(processor, arguments), processor, arguments)
     if arguments.compile:
         model.language_model.compile()  # in place: names and types of the modules stay
 
-    trainer = Trainer(
-        model=model,
-        args=trainer_arguments(
-            output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
-        ),
-        train_dataset=packed,
+    settings = trainer_arguments(
+        output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
     )
+    if joint:
+        add_head(model, len(processor.tokenizer))
+        trainer: Trainer = JointCtcTrainer(
+            model=model, args=settings, train_dataset=packed, data_collator=SpanCollator(),
+            ctc_layer=arguments.ctc_layer, ctc_weight=arguments.ctc_weight,
+        )  # fmt: skip
+    else:
+        trainer = Trainer(model=model, args=settings, train_dataset=packed)
     trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
+        if joint:
+            drop_head(trained)
         save_whole(trained.to("cpu", getattr(torch, arguments.dtype)), output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir

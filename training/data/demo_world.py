@@ -138,7 +138,9 @@ def _row(item: Item, source: str, target: str, speaker: str, spoken: dict[str, b
 
 def _features() -> Features:
     texts: Sequence[str] = ("transcript", "source_language", "translated_transcript", "target_language", "speaker")
-    files = {name: {"bytes": Value("binary"), "path": Value("string")} for name in ("audio", "translated_audio", "image")}
+    files = {
+        name: {"bytes": Value("binary"), "path": Value("string")} for name in ("audio", "translated_audio", "image")
+    }
     return Features({**files, **{name: Value("string") for name in texts}})
 
 

@@ -54,9 +54,20 @@ def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> l
 
 
 class PackedRows(torch.utils.data.Dataset):
-    """A map-style dataset of packed rows for Trainer."""
+    """A map-style dataset of packed rows for Trainer.
 
-    def __init__(self, examples: Sequence[Mapping[str, Any]], length: int, pad_id: int, seed: int = 0):
+    With `with_heard` a row also has "heard", the spans of speech that its examples read and the text ids said in them.
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Mapping[str, Any]],
+        length: int,
+        pad_id: int,
+        seed: int = 0,
+        with_heard: bool = False,
+    ):
+        self.with_heard = with_heard
         self.groups, self.length, self.pad_id = pack(examples, length, seed), length, pad_id
 
     @property
@@ -68,11 +79,15 @@ class PackedRows(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.groups)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        heard: list[tuple[int, int, list[int]]] = []
         ids: list[int] = []
         labels: list[int] = []
         positions: list[int] = []
         for example in self.groups[index]:
+            if "heard" in example:
+                first, last, text = example["heard"]
+                heard.append((len(ids) + first, len(ids) + last, text))
             ids += example["input_ids"]
             labels += example["labels"]
             positions += range(len(example["input_ids"]))
@@ -81,4 +96,5 @@ class PackedRows(torch.utils.data.Dataset):
             "input_ids": torch.tensor(ids + [self.pad_id] * padding),
             "labels": torch.tensor(labels + [IGNORE] * padding),
             "position_ids": torch.tensor(positions + list(range(padding))),
+            **({"heard": heard} if self.with_heard else {}),
         }

@@ -93,9 +93,7 @@ def _fitted(points: list[Point]) -> list[Point]:
 def _star() -> list[Point]:
     """Five points on a circle, the first upwards, and five between them further in."""
     radii = (1.0, math.cos(2 * math.pi / 5) / math.cos(math.pi / 5))
-    return [
-        (radii[i % 2] * math.sin(i * math.pi / 5), -radii[i % 2] * math.cos(i * math.pi / 5)) for i in range(10)
-    ]
+    return [(radii[i % 2] * math.sin(i * math.pi / 5), -radii[i % 2] * math.cos(i * math.pi / 5)) for i in range(10)]
 
 
 def _heart() -> list[Point]:

@@ -2,7 +2,9 @@
 than others.
 
 token row {speech_source: codes, text_source: str, ...}  ─▶  contents {slot: codes or text ids}
-contents + task                                          ─▶  {"task", "input_ids", "labels"}
+contents + task                                          ─▶  {"task", "input_ids", "labels", "heard"}
+
+"heard" says what is said in the speech that an example reads: (first, last + 1 position, text ids), where that is known.
 """
 
 import random
@@ -67,6 +69,9 @@ def row_examples(
         if contents.get(chain.source.key) and all(key in contents for key in keys):  # there is something to read
             target = row.get("target_language") if chain.translates else None
             example = {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
+            if chain.source.modality == "speech" and "text_source" in contents:
+                begin = example["input_ids"].index(processor.space.span_ids("speech")[0]) + 1
+                example["heard"] = (begin, begin + len(contents["speech_source"]), contents["text_source"])
             for _ in range(times):
                 yield example
 

@@ -63,7 +63,12 @@ class TokensArguments:
     workers: int = 1  # processes
 
     def __post_init__(self):
-        if min(self.rows, self.text_rows, self.wordless_rows) < 0 or self.shard_rows < 1 or self.workers < 1 or not 0 <= self.recorded_share <= 1:
+        if (
+            min(self.rows, self.text_rows, self.wordless_rows) < 0
+            or self.shard_rows < 1
+            or self.workers < 1
+            or not 0 <= self.recorded_share <= 1
+        ):
             raise TriglotError(
                 f"rows {self.rows}, text_rows {self.text_rows}, wordless_rows {self.wordless_rows}, shard_rows "
                 f"{self.shard_rows}, workers {self.workers}, recorded_share {self.recorded_share}: at least 0, 0, 0, 1, 1, "
