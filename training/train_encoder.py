@@ -51,6 +51,7 @@ class EncoderArguments:
     max_grad_norm: float = 1.0
     crop_seconds: float = 6.0  # longer utterances are cut at random to this length
     ctc_weight: float = 0.0  # above 0: also learn the characters of the column "transcript"
+    ctc_share: float = 0.5  # of the utterances with characters: how many are heard unmasked and written down
     augmented_share: float = 0.0  # of the utterances: how many are heard as another voice, in another room
     bf16: bool = True  # autocast; also on a CPU
     save_steps: int = 500
@@ -171,6 +172,7 @@ def train_encoder(
         mask_span=arguments.mask_span,
         ctc_characters="".join(sorted(set().union(*transcripts))),
         ctc_weight=arguments.ctc_weight,
+        ctc_share=arguments.ctc_share,
     )
     crop_samples = int(arguments.crop_seconds * config.sampling_rate)
     if crop_samples < config.samples_per_frame:

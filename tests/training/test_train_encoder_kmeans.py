@@ -142,7 +142,9 @@ def test_augmented_utterances_are_other_sounds_and_repeat_with_the_seed():
 
 
 def test_an_encoder_with_transcripts_has_a_head_that_its_tokens_do_not_carry(dataset, tmp_path):
-    spoken = dataset.rename_column("text", "transcript").map(lambda row, i: {"transcript": f"Ab, {i}!"}, with_indices=True)
+    spoken = dataset.rename_column("text", "transcript").map(
+        lambda row, i: {"transcript": f"Ab, {i}!"}, with_indices=True
+    )
     arguments = EncoderArguments(**TINY, max_steps=2, ctc_weight=0.5, augmented_share=0.5)
     folder = train_encoder(spoken, tmp_path / "encoder", arguments)
     model = BestRqForPreTraining.from_pretrained(folder)
