@@ -4,8 +4,10 @@ import json
 
 import pytest
 import soundfile
+from PIL import Image
 
 from triglot.cli import main, shipped_files
+from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences
 
 
 def result(capsys, *arguments):
@@ -83,8 +85,25 @@ def test_train_refuses_bad_recipes_before_anything_runs(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_demo(overfit_checkpoint, overfit_scenes, tmp_path, capsys):
-    code, printed, _ = result(capsys, "demo", "--model", overfit_checkpoint, "--out", tmp_path / "demo.wav", "--json")
+    arguments = ("demo", "--model", overfit_checkpoint, "--known", "--out", tmp_path / "demo.wav", "--json")
+    code, printed, _ = result(capsys, *arguments, "--from", "en", "--to", "es")
     shown = json.loads(printed)
     assert code == 0 and shown["transcript"] == shown["spoken"] == overfit_scenes[0].sentence("en")
     assert shown["translation"] == shown["truth"] == overfit_scenes[0].sentence("es")
     assert soundfile.info(tmp_path / "demo.wav").frames > 16_000
+    picture = Image.open(tmp_path / "demo.png")
+    assert picture.width > 600 and len(picture.convert("RGB").getcolors(10**7)) > 1_000
+
+
+def test_demo_takes_held_out_sentences_by_held_out_voices(random_checkpoint, tmp_path, capsys):
+    spoken = set()
+    for seed in (0, 1):
+        arguments = ("demo", "--model", random_checkpoint, "--out", tmp_path / f"{seed}.wav", "--json")
+        code, printed, _ = result(capsys, *arguments, "--seed", seed)
+        shown = json.loads(printed)
+        spoken.add(shown["spoken"])
+        assert code == 0 and shown["speaker"].split("-")[0] in HELD_OUT_VOICES
+        held_out = {item.sentence("es"): item for item in held_out_sentences(200)}
+        assert held_out[shown["spoken"]].sentence("en") == shown["truth"]
+    assert len(spoken) == 2
+    assert result(capsys, "demo", "--model", random_checkpoint, "--out", tmp_path / "no" / "x.wav")[0] == 2

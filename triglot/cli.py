@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
-DEMO_RECIPE = "overfit_four"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,9 +50,18 @@ def _parser() -> argparse.ArgumentParser:
         to.add_argument("--trust-remote-code", action="store_true", help="run the code that lies in the checkpoint")
         to.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
-    demo = verb("demo", _demo, "translate a spoken sentence and show what came out", "triglot demo --out demo.wav")
+    demo = verb(
+        "demo",
+        _demo,
+        "translate a spoken sentence and show what came out",
+        "triglot demo --from es --to en --out demo.wav",
+    )
     model(demo)
-    demo.add_argument("--out", default="demo.wav", help="wav to write (default: demo.wav)")
+    demo.add_argument("--out", default="demo.wav", help="wav to write, with a picture beside it (default: demo.wav)")
+    demo.add_argument("--from", dest="source", default="es", help="en, es or hi (default: es)")
+    demo.add_argument("--to", dest="target", default="en", help="en, es or hi (default: en)")
+    demo.add_argument("--seed", type=int, default=0, help="which held-out sentence and voice (default: 0)")
+    demo.add_argument("--known", action="store_true", help="a sentence of the recipe overfit_four instead")
 
     translate = verb("translate", _translate, "speech in one language -> speech in another",
                      "triglot translate in.wav --from en --to es -o out.wav")  # fmt: skip
@@ -98,39 +106,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(arguments: argparse.Namespace) -> None:
-    from .processing.audio_io import write_audio
-
+    _check_out(arguments.out)
     with _training_packages("the demo"):
-        from .training.data.demo_world import demo_sentences, speak
-        from .training.run_recipe import load_recipe
-    recipe = load_recipe(DEMO_RECIPE)
+        from .demo import FALLBACK_RECIPE, run_demo, train_fallback
+    known = arguments.known
     if arguments.model is None and not os.path.isdir(DEFAULT_MODEL):
-        arguments.model = _overfit_checkpoint(recipe)
-    # a sentence of that recipe; a checkpoint trained on more knows it too
-    data = recipe.stages["data"]
-    speaker, scene = data.speakers.split()[0], demo_sentences(data, recipe.seed)[0]
-    wave, rate = speak(scene.sentence("en"), "en", speaker)
-    result = _pipeline("speech-to-speech-translation", arguments)(
-        wave, sampling_rate=rate, source_language="en", target_language="es"
-    )
-    write_audio(arguments.out, result["audio"], result["sampling_rate"])
-    lines = {
-        "spoken": scene.sentence("en"),
-        "transcript": result["source_text"],
-        "translation": result["text"],
-        "truth": scene.sentence("es"),
-        "written": f"{arguments.out} ({len(result['audio']) / result['sampling_rate']:.2f} s)",
-    }
+        print(f"There is no {DEFAULT_MODEL} here: training the recipe {FALLBACK_RECIPE} first (minutes, once).")
+        arguments.model, known = train_fallback(), True
+    s2st = _pipeline("speech-to-speech-translation", arguments)
+    lines = run_demo(s2st, known, arguments.source, arguments.target, arguments.seed, arguments.out)
     _show(arguments, lines, "\n".join(f"{name:<12} {value}" for name, value in lines.items()))
-
-
-def _overfit_checkpoint(recipe: Any) -> str:
-    from .training.run_recipe import run_recipe
-
-    print(
-        f"There is no {DEFAULT_MODEL} here: training the recipe {recipe.name} into {recipe.output_dir} first (minutes, once)."
-    )
-    return str(run_recipe(recipe))
 
 
 def _translate(arguments: argparse.Namespace) -> None:
