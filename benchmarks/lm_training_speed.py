@@ -87,9 +87,7 @@ def speed(model, dataset, collate, useful, arguments, steps: int, batch_size: in
         settings = trainer_arguments(Path(folder), arguments, seed=0)
         settings.max_steps, settings.per_device_train_batch_size = WARM_UP + steps, batch_size
         settings.disable_tqdm, settings.save_strategy, settings.logging_strategy = True, "no", "no"
-        trainer = Trainer(
-            model=model, args=settings, train_dataset=dataset, data_collator=counted, callbacks=[clock]
-        )
+        trainer = Trainer(model=model, args=settings, train_dataset=dataset, data_collator=counted, callbacks=[clock])
         trainer.train()
     return steps * sum(counts) / len(counts) / (clock.end - clock.start)
 
@@ -148,7 +146,9 @@ def main() -> None:
             best[name] = max(best.get(name, 0.0), measure())
     first = next(iter(best.values()))
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, bfloat16, best of {arguments.rounds}")
-    print(f"{len(examples)} examples of {mean:.0f} ids, packed rows {packed.fill:.0%} full, padded batches of {padded_batch}")
+    print(
+        f"{len(examples)} examples of {mean:.0f} ids, packed rows {packed.fill:.0%} full, padded batches of {padded_batch}"
+    )
     print("| way | useful tokens/s | |\n|---|---|---|")
     for name, value in best.items():
         print(f"| {name} | {value:.0f} | {value / first:.2f}x |")

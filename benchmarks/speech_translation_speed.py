@@ -41,7 +41,7 @@ def build_peer(parameters: int) -> SeamlessM4Tv2Model:
             speech_encoder_layers=4, speech_encoder_attention_heads=4, speech_encoder_intermediate_size=inner,
             t2u_encoder_layers=2, t2u_encoder_ffn_dim=inner, t2u_encoder_attention_heads=4,
             t2u_decoder_layers=2, t2u_decoder_ffn_dim=inner, t2u_decoder_attention_heads=4,
-            unit_hifi_gan_vocab_size=520, unit_embed_dim=160, lang_embed_dim=32, spkr_embed_dim=32,
+            t2u_variance_predictor_embed_dim=width, unit_hifi_gan_vocab_size=520, unit_embed_dim=width, lang_embed_dim=32, spkr_embed_dim=32,
             vocoder_num_langs=3, vocoder_num_spkrs=4, upsample_initial_channel=128, max_new_tokens=64,
         )  # fmt: skip
 
@@ -155,7 +155,9 @@ def main() -> None:
     heard = sum(len(wave) for wave in waves) / 16_000
     counts = dict.fromkeys(ways, parameters)
     counts["SeamlessM4T v2, random"] = sum(weight.numel() for weight in peer.parameters())
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(waves)} sentences, best of {arguments.rounds}")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(waves)} sentences, best of {arguments.rounds}"
+    )
     print("| system | parameters | s of speech in | out | s of work | real-time factor |\n|---|---|---|---|---|---|")
     for name in best:
         work = best[name].sum()

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
     parser.add_argument("--rows", required=True, help="folder of datasets' save_to_disk, or a parquet file")
     parser.add_argument("--out", required=True, help="folder for results.json, report.md, items.jsonl and audio/")
-    parser.add_argument("--judge", help="recogniser that reads the spoken output: the project's, tests/data/judge, or any "
+    parser.add_argument("--judge", help="recogniser that reads the spoken output: a folder that train_judge made, or any "
                         "Hugging Face CTC model (default: none, speech is not read)")  # fmt: skip
     parser.add_argument("--speaker-model", help="x-vector model that compares voices (default: none)")
     parser.add_argument(

@@ -126,7 +126,9 @@ class Judge(PreTrainedModel):
             wave = input_values.float().masked_fill(samples >= lengths[:, None], 0.0)
             wave = wave / wave.abs().amax(1, keepdim=True).clamp(min=1e-4)
             window = torch.hann_window(WINDOW, device=wave.device)
-            spectrum = torch.stft(wave, WINDOW, HOP, window=window, center=True, pad_mode="constant", return_complex=True)
+            spectrum = torch.stft(
+                wave, WINDOW, HOP, window=window, center=True, pad_mode="constant", return_complex=True
+            )
             log_mel = (self.mel_filters.T.float() @ spectrum.abs().square() + LOG_OFFSET).log()
             real = torch.arange(log_mel.shape[-1], device=wave.device) < (lengths // HOP + 1)[:, None]
             real = real[:, None]  # (B, 1, 2T)
@@ -197,7 +199,9 @@ class Judge(PreTrainedModel):
         if unknown:
             raise TriglotError(f"The judge knows {', '.join(self.config.languages)}; {unknown[0]!r} came.")
         texts = []
-        for wave, language in zip(waveforms, languages, strict=True):  # one by one: exact, and short enough to be quick
+        for wave, language in zip(
+            waveforms, languages, strict=True
+        ):  # one by one: exact, and short enough to be quick
             if len(wave) < WINDOW:
                 texts.append("")
                 continue

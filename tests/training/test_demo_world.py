@@ -1,13 +1,22 @@
 """The demo world: scenes exactly as fixed, agreement, held-out triples, and rows that are the same bytes every time."""
 
+import io
 import random
 
 import pytest
 from datasets import Audio
+from PIL import Image
 
 from triglot import TriglotError
 from triglot.processing.audio_io import load_audio
-from triglot.training.data.demo_world import DemoWorldArguments, demo_world, parse_speaker, sentences_of
+from triglot.training.data.demo_world import (
+    DemoWorldArguments,
+    demo_sentences,
+    demo_world,
+    parse_speaker,
+    sentences_of,
+)
+from triglot.training.data.scene_pictures import draw_scene
 from triglot.training.data.scenes import (
     COLOURS,
     HELD_OUT_EVERY,
@@ -107,3 +116,17 @@ def test_a_ring_has_every_recording_as_a_source_once():
 def test_refused(arguments, message):
     with pytest.raises(TriglotError, match=message):
         DemoWorldArguments(**arguments)
+
+
+def test_scenes_have_their_picture_and_phrases_have_none():
+    rows = demo_world(DemoWorldArguments(sentences=6, phrases=True, directions="ring", picture_side=32), seed=0)
+    items = demo_sentences(DemoWorldArguments(sentences=6, phrases=True), seed=0)
+    assert {isinstance(item, Scene) for item in items} == {True, False}
+    by_sentence = {item.sentence("en"): (number, item) for number, item in enumerate(items)}
+    for row in rows.filter(lambda row: row["source_language"] == "en"):
+        number, item = by_sentence[row["transcript"]]
+        if isinstance(item, Scene):
+            picture = Image.open(io.BytesIO(row["image"]["bytes"]))
+            assert picture.tobytes() == draw_scene(item, 32, number).tobytes()
+        else:
+            assert row["image"] is None
