@@ -113,10 +113,10 @@ class CropCollator:
             values[index, : len(crop)] = crop
             mask[index, : len(crop)] = 1
         batch = {"input_values": values, "attention_mask": mask}
-        if isinstance(items[0], Mapping):
+        texts = [item["transcript"] for item in items if isinstance(item, Mapping)]
+        if texts:
             whole = [
-                item["transcript"] if len(waveform) <= self.crop_samples else item["transcript"][:0]
-                for item, waveform in zip(items, waveforms)
+                text if len(waveform) <= self.crop_samples else text[:0] for text, waveform in zip(texts, waveforms)
             ]
             width = max(1, *(len(transcript) for transcript in whole))
             batch["transcripts"] = torch.full((len(items), width), -100)

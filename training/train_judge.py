@@ -21,7 +21,7 @@ from ..processing.audio_io import load_audio
 from .data.augment import RecordingConditions, resample_voice
 from .data.demo_world import VOICES, speak
 from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, training_sentences
-from .evaluate_models import load_judge
+from .evaluate_models import CtcJudge, load_judge
 from .judge import MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
 from .runs import open_run, save_whole, trainer_arguments
@@ -160,7 +160,7 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     return output_dir
 
 
-def word_error_rates(judge: Judge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
+def word_error_rates(judge: Judge | CtcJudge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
     """The judge on held-out sentences, each in every language by a random speaker of `voices`: {language: WER in %}."""
     rng = random.Random(seed)
     items = held_out_sentences(sentences, seed)

@@ -119,4 +119,4 @@ def _draw(panels: list[tuple[str, str, np.ndarray, int, list[int]]], path: str |
 
 def _latin(text: str | None) -> bool:
     """Whether matplotlib's own font has all letters."""
-    return bool(text) and max(map(ord, text)) < 0x250
+    return text is not None and all(ord(letter) < 0x250 for letter in text)
