@@ -213,10 +213,7 @@ class _Runner:
         count = len(self.dataset)
         if arguments.rows:
             languages = tuple(self.recipe.stages["data"].languages.split())
-            count = arguments.rows + arguments.text_rows + arguments.wordless_rows
-            make_rows = DemoWorldRows(
-                units, languages, arguments.recorded_share, self.recipe.seed, arguments.rows, arguments.text_rows
-            )
+            count, make_rows = arguments.in_all, DemoWorldRows(units, languages, arguments, self.recipe.seed)
         write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
 
     def _lm(self, arguments: LmArguments) -> None:

@@ -15,9 +15,10 @@ from triglot.training.data.token_rows import (
 )
 
 
-def world(random_checkpoint, recorded_share=0.5, seed=0, spoken=1_000, silent=1_000):
+def world(random_checkpoint, recorded_share=0.5, seed=0, **counts):
     folder = str(random_checkpoint / "speech_tokenizer")
-    return DemoWorldRows(folder, ("en", "es", "hi"), recorded_share, seed, spoken, silent)
+    arguments = TokensArguments(**(counts or {"rows": 1_000}), recorded_share=recorded_share)
+    return DemoWorldRows(folder, ("en", "es", "hi"), arguments, seed)
 
 
 def test_a_row_on_the_fly_depends_on_its_number_alone(random_checkpoint):
@@ -32,7 +33,7 @@ def test_a_row_on_the_fly_depends_on_its_number_alone(random_checkpoint):
 
 
 def test_rows_after_the_spoken_ones_hold_text_alone(random_checkpoint, tmp_path):
-    make = world(random_checkpoint, spoken=1)
+    make = world(random_checkpoint, rows=1, text_rows=2)
     write_shards(tmp_path, 3, 2, make)
     spoken, *silent = read_rows(tmp_path)
     assert spoken["speech_source"] and spoken["speech_target"]
@@ -40,8 +41,17 @@ def test_rows_after_the_spoken_ones_hold_text_alone(random_checkpoint, tmp_path)
     assert all(row["speech_source"] is None and row["speech_target"] is None for row in silent)
 
 
-def test_the_last_rows_are_sounds_in_which_nothing_is_said(random_checkpoint):
-    rows = world(random_checkpoint, spoken=0, silent=0)(0, 12)
+def test_fragments_are_a_few_words_of_one_sentence(random_checkpoint):
+    rows = world(random_checkpoint, fragment_rows=30)(0, 30)
+    counts = [len(row["text_source"].split()) for row in rows]
+    assert set(counts) == {1, 2, 3, 4} and counts.count(1) > counts.count(4)
+    assert {row["source_language"] for row in rows} == {"en", "es", "hi"}
+    assert all(row["speech_source"] and "target_language" not in row for row in rows)
+    assert {row["recorded"] for row in rows} == {True, False}
+
+
+def test_other_rows_are_sounds_in_which_nothing_is_said(random_checkpoint):
+    rows = world(random_checkpoint, wordless_rows=12)(0, 12)
     assert all(row["text_source"] == row["text_target"] == "" and row["recorded"] for row in rows)
     assert len({len(row["speech_source"]) for row in rows}) > 6
     assert {len(row["speech_target"]) for row in rows} == {6}

@@ -37,6 +37,7 @@ from .splits import TRAINING_VOICES, random_speaker, training_sentences
 
 OTHER_VOICE_SHARE = 0.5  # of recorded sources: by a larger or smaller speaker, for voices that training lacks
 
+FRAGMENT_WORDS = (1, 1, 1, 2, 2, 3, 4)  # drawn from
 WORDLESS_SECONDS = (0.3, 5.0)
 PAUSE_SECONDS = 0.24  # s; what is said where nothing was heard
 
@@ -58,22 +59,23 @@ class TokensArguments:
     rows: int = 0  # rows of the demo world to speak on the fly; 0 for the rows of the data stage as they are
     text_rows: int = 0  # further rows of the demo world that hold text alone, for tasks from text to text
     wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
+    fragment_rows: int = 0  # further rows of a few words each: in short speech there is no place to lose
     recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
     shard_rows: int = 500
     workers: int = 1  # processes
 
     def __post_init__(self):
-        if (
-            min(self.rows, self.text_rows, self.wordless_rows) < 0
-            or self.shard_rows < 1
-            or self.workers < 1
-            or not 0 <= self.recorded_share <= 1
-        ):
+        counts = {name: getattr(self, name) for name in ("rows", "text_rows", "wordless_rows", "fragment_rows")}
+        if min(counts.values()) < 0 or min(self.shard_rows, self.workers) < 1 or not 0 <= self.recorded_share <= 1:
             raise TriglotError(
-                f"rows {self.rows}, text_rows {self.text_rows}, wordless_rows {self.wordless_rows}, shard_rows "
-                f"{self.shard_rows}, workers {self.workers}, recorded_share {self.recorded_share}: at least 0, 0, 0, 1, 1, "
-                "and 0 to 1 are needed."
+                f"{counts}, shard_rows {self.shard_rows}, workers {self.workers}, recorded_share {self.recorded_share}: rows "
+                "are at least 0, shard_rows and workers at least 1, recorded_share is 0 to 1."
             )
+
+    @property
+    def in_all(self) -> int:
+        """Rows on the fly of all kinds."""
+        return self.rows + self.text_rows + self.wordless_rows + self.fragment_rows
 
 
 @functools.cache
@@ -119,24 +121,26 @@ class DatasetRows:
 
 @dataclass(frozen=True)
 class DemoWorldRows:
-    """Token rows of the demo world, spoken when they are asked for; row i depends on the seed and i alone.
+    """Token rows of the demo world, made when they are asked for; row i depends on the seed and i alone.
 
-    The first `spoken` rows have sound, the next `silent` text alone; in the sounds of those that follow nothing is said.
+    In order: `rows` sentences in two languages, `text_rows` with their texts alone, `wordless_rows` in which nothing is said,
+    `fragment_rows` of one to four words in one language.
     """
 
     tokenizer_dir: str
     languages: tuple[str, ...]
-    recorded_share: float
+    arguments: TokensArguments
     seed: int
-    spoken: int
-    silent: int
 
     def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
         return [self._row(index) for index in range(first, last)]
 
     def _row(self, index: int) -> dict[str, Any]:
         rng = random.Random(f"{self.seed}-{index}")
-        if index >= self.spoken + self.silent:
+        wanted = self.arguments
+        if index >= wanted.rows + wanted.text_rows + wanted.wordless_rows:
+            return self._fragment(rng)
+        if index >= wanted.rows + wanted.text_rows:
             return self._wordless(rng)
         (item,) = training_sentences(1, seed=rng.getrandbits(32))
         speaker = random_speaker(rng, TRAINING_VOICES)
@@ -147,9 +151,9 @@ class DemoWorldRows:
             "source_language": source,
             "target_language": target,
         }
-        if index >= self.spoken:
+        if index >= wanted.rows:
             return {**texts, "recorded": False}
-        recorded = rng.random() < self.recorded_share
+        recorded = rng.random() < wanted.recorded_share
         return {
             "speech_source": self._codes(texts["text_source"], source, speaker, rng if recorded else None),
             "speech_target": self._codes(texts["text_target"], target, speaker, None),
@@ -157,6 +161,20 @@ class DemoWorldRows:
             "speaker": speaker,
             "recorded": recorded,
         }
+
+    def _fragment(self, rng: random.Random) -> dict[str, Any]:
+        """Some neighbouring words of a sentence, without their translation."""
+        (item,) = training_sentences(1, seed=rng.getrandbits(32))
+        language, speaker = rng.choice(self.languages), random_speaker(rng, TRAINING_VOICES)
+        words = item.sentence(language).split()
+        count = min(rng.choice(FRAGMENT_WORDS), len(words))
+        start = rng.randrange(len(words) - count + 1)
+        text = " ".join(words[start : start + count])
+        recorded = rng.random() < self.arguments.recorded_share
+        return {
+            "speech_source": self._codes(text, language, speaker, rng if recorded else None),
+            "text_source": text, "source_language": language, "speaker": speaker, "recorded": recorded,
+        }  # fmt: skip
 
     def _wordless(self, rng: random.Random) -> dict[str, Any]:
         """A sound without words, whose translation is a moment of silence."""
