@@ -205,7 +205,7 @@ def test_ctc_learns_to_write():
     model = build(ctc_characters="ab", ctc_share=1.0, hidden_dropout=0.0)
     texts = transcripts_of([1, 2], [2, 1, 1])
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(80):
+    for _ in range(200):
         optimizer.zero_grad()
         output = model(sound(2, 16_000), transcripts=texts)
         output.loss.backward()
