@@ -42,7 +42,7 @@ STAGES: dict[str, type] = {
     "lm": LmArguments,
 }
 TOKENIZER_SENTENCES = 10_000  # in each language
-TAG_REPEATS = 100  # a tag stands before every example, so its words deserve pieces of their own
+TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
 STAGE_FILE = "stage.json"  # written when a stage is finished
 
 
@@ -196,7 +196,8 @@ class _Runner:
             sentences += [item.sentence(language) for item in items for language in data.languages.split()]
         languages = [language_name(code) for code in names]
         tags = [f"[{task} {source} {target}]" for task in TASKS for source in languages for target in languages]
-        train_text_tokenizer([*sentences, *tags * TAG_REPEATS], self.folder("text_tokenizer"), arguments)
+        repeats = max(1, round(TAG_SHARE * len(sentences) / len(tags)))
+        train_text_tokenizer([*sentences, *tags * repeats], self.folder("text_tokenizer"), arguments)
 
     def _encoder(self, arguments: EncoderArguments) -> None:
         train_encoder(self.dataset, self.folder("encoder"), arguments, seed=self.recipe.seed)
