@@ -30,15 +30,19 @@ def row_contents(row: Mapping[str, Any], processor: TriglotProcessor) -> dict[st
     return contents
 
 
-def turned_round(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row read from its target to its source."""
-    turned = dict(row)
-    for first, second in ((f"{what}_source", f"{what}_target") for what in ("text", "speech", "image")):
-        if first in row or second in row:
-            turned[first], turned[second] = row.get(second), row.get(first)
-    turned["source_language"], turned["target_language"] = row["target_language"], row["source_language"]
-    turned["recorded"], turned["recorded_target"] = row.get("recorded_target"), row.get("recorded")
-    return turned
+def turned_round(
+    row: Mapping[str, Any], contents: Mapping[str, list[int]]
+) -> tuple[dict[str, Any], dict[str, list[int]]]:
+    """A row and its contents, read from its target to its source."""
+    other = {"source": "target", "target": "source"}
+    turned = {
+        "source_language": row["target_language"],
+        "target_language": row["source_language"],
+        "recorded": row.get("recorded_target"),
+        "recorded_target": row.get("recorded"),
+    }
+    slots = {key: key.rpartition("_") for key in contents}
+    return turned, {f"{what}_{other[side]}": contents[key] for key, (what, _, side) in slots.items()}
 
 
 def row_examples(
@@ -98,10 +102,10 @@ def token_examples(
     rng = random.Random(seed)
     examples: list[dict[str, Any]] = []
     for row in tqdm(rows, desc="examples", unit="row"):
-        examples += row_examples(row, row_contents(row, processor), processor, weights, rng)
+        contents = row_contents(row, processor)
+        examples += row_examples(row, contents, processor, weights, rng)
         if both_directions and row.get("target_language"):
-            turned = turned_round(row)
-            examples += row_examples(turned, row_contents(turned, processor), processor, weights, rng)
+            examples += row_examples(*turned_round(row, contents), processor, weights, rng)
     absent = sorted(set(weights) - {example["task"] for example in examples})
     if absent:
         raise TriglotError(
