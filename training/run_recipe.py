@@ -211,10 +211,10 @@ class _Runner:
     def _tokens(self, arguments: TokensArguments) -> None:
         units = str(self.folder("kmeans"))
         make_rows: DatasetRows | DemoWorldRows = DatasetRows(str(self.folder("data") / "rows"), units)
-        count = len(self.dataset)
-        if arguments.rows:
+        if arguments.in_all:
             languages = tuple(self.recipe.stages["data"].languages.split())
-            count, make_rows = arguments.in_all, DemoWorldRows(units, languages, arguments, self.recipe.seed)
+            make_rows = DemoWorldRows(units, languages, arguments, self.recipe.seed)
+        count = arguments.in_all or len(self.dataset)
         write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
 
     def _lm(self, arguments: LmArguments) -> None:

@@ -56,7 +56,7 @@ SCHEMA = pyarrow.schema(
 class TokensArguments:
     """Settings of the stage."""
 
-    rows: int = 0  # rows of the demo world to speak on the fly; 0 for the rows of the data stage as they are
+    rows: int = 0  # rows of the demo world to speak on the fly; without any of these four, those of the data stage as they are
     text_rows: int = 0  # further rows of the demo world that hold text alone, for tasks from text to text
     wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
     fragment_rows: int = 0  # further rows of a few words each: in short speech there is no place to lose
@@ -84,6 +84,11 @@ def _tokenizer(folder: str) -> FeatureUnits:
     return FeatureUnits.from_pretrained(folder, dtype=torch.float32)
 
 
+def _encode(units: FeatureUnits, wave: np.ndarray) -> list[int]:
+    """Codes of float32 (samples,) at the tokenizer's rate."""
+    return units.encode([torch.from_numpy(wave)])[0].tolist()
+
+
 @dataclass(frozen=True)
 class DatasetRows:
     """Token rows of a dataset on disk with AudioPaLM's fields."""
@@ -103,7 +108,7 @@ class DatasetRows:
                 else load_audio(row[column], target_rate=units.config.sampling_rate, name=name)
                 for column in ("audio", "translated_audio")
             ]
-            codes = [None if wave is None else units.encode([torch.from_numpy(wave)])[0].tolist() for wave in waves]
+            codes = [None if wave is None else _encode(units, wave) for wave in waves]
             result.append(
                 {
                     "speech_source": codes[0],
@@ -183,10 +188,9 @@ class DemoWorldRows:
         sound = no_speech(np.random.default_rng(rng.getrandbits(64)), rng.uniform(*WORDLESS_SECONDS), rate)
         pause = np.zeros(round(PAUSE_SECONDS * rate), np.float32)
         source, target = rng.sample(self.languages, 2)
-        codes = [units.encode([torch.from_numpy(wave)])[0].tolist() for wave in (sound, pause)]
         return {
-            "speech_source": codes[0], "speech_target": codes[1], "text_source": "", "text_target": "",
-            "source_language": source, "target_language": target, "recorded": True,
+            "speech_source": _encode(units, sound), "speech_target": _encode(units, pause), "text_source": "",
+            "text_target": "", "source_language": source, "target_language": target, "recorded": True,
         }  # fmt: skip
 
     def _codes(self, text: str, language: str, speaker: str, rng: random.Random | None) -> list[int]:
@@ -197,8 +201,7 @@ class DemoWorldRows:
             if noise.random() < OTHER_VOICE_SHARE:
                 wave = resample_voice(wave, noise)
             wave = RecordingConditions.draw(noise).apply(wave, rate, noise)
-        wave = load_audio(wave, rate, target_rate=units.config.sampling_rate)
-        return units.encode([torch.from_numpy(wave)])[0].tolist()
+        return _encode(units, load_audio(wave, rate, target_rate=units.config.sampling_rate))
 
 
 def shard_path(folder: Path, index: int) -> Path:
