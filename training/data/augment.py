@@ -49,12 +49,18 @@ class RecordingConditions:
         octaves_out = np.maximum(np.log2(self.low / np.maximum(frequency, 1.0)), 0.0)
         octaves_out += np.maximum(np.log2(np.maximum(frequency, 1.0) / self.high), 0.0)
         response = 10 ** (-self.slope * octaves_out / 20)
-        noise = np.fft.rfft(rng.standard_normal(size)) * np.maximum(frequency, 50.0) ** (self.colour / 2)
-        noise = np.fft.irfft(noise, n=size)[: len(wave)]
         level = np.sqrt(np.mean(np.square(wave))) * 10 ** (self.noise / 20)
-        noise *= level / max(float(np.sqrt(np.mean(np.square(noise)))), 1e-12)
+        noise = level * coloured_noise(rng, len(wave), sampling_rate, self.colour)
         recorded = np.fft.irfft(np.fft.rfft(wave + noise, n=size) * response, n=size)[: len(wave)] * self.gain
         return np.clip(recorded, -1.0, 1.0).astype(np.float32)
+
+
+def coloured_noise(rng: np.random.Generator, count: int, sampling_rate: int, colour: float) -> np.ndarray:
+    """Noise of unit power, float64 (count,), whose power falls with frequency to the `colour`: 0 white, -1 pink, -2 brown."""
+    size = next_fast_len(count, real=True)
+    shape = np.maximum(np.fft.rfftfreq(size, 1 / sampling_rate), 50.0) ** (colour / 2)
+    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(size)) * shape, n=size)[:count]
+    return noise / max(float(np.sqrt(np.mean(np.square(noise)))), 1e-12)
 
 
 def resample_voice(wave: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -5,6 +5,8 @@ a generator + seconds ─▶ float32 (samples,)
 
 import numpy as np
 
+from .augment import coloured_noise
+
 KINDS = ("silence", "noise", "gusts", "hum", "tones", "clicks")
 
 
@@ -19,13 +21,14 @@ def no_speech(rng: np.random.Generator, seconds: float, sampling_rate: int) -> n
     count = max(1, round(seconds * sampling_rate))
     time = np.arange(count) / sampling_rate
     kind = KINDS[rng.integers(len(KINDS))]
-    hiss = _coloured(rng, count) * 10 ** rng.uniform(-4.0, -2.5)
+    noise = coloured_noise(rng, count, sampling_rate, rng.uniform(-2.0, 0.0))
+    hiss = noise * 10 ** rng.uniform(-4.0, -2.5)
     if kind == "silence":
         sound = hiss if rng.random() < 0.7 else np.zeros(count)
     elif kind == "noise":
-        sound = _coloured(rng, count)
+        sound = noise
     elif kind == "gusts":  # loud and quiet by turns, as fast as syllables or slower
-        sound = _coloured(rng, count) * np.abs(np.sin(np.pi * rng.uniform(0.3, 6.0) * time + rng.uniform(0, 3.0)))
+        sound = noise * np.abs(np.sin(np.pi * rng.uniform(0.3, 6.0) * time + rng.uniform(0, 3.0)))
     elif kind == "hum":
         pitch, partials = rng.uniform(45.0, 65.0), np.arange(1, rng.integers(3, 20))[:, None]
         sound = (np.sin(2 * np.pi * pitch * partials * time) / partials).sum(0) + 30 * hiss
@@ -41,12 +44,3 @@ def no_speech(rng: np.random.Generator, seconds: float, sampling_rate: int) -> n
     if peak > 0 and kind != "silence":
         sound = sound * (10 ** rng.uniform(-2.0, 0.0) / peak)
     return np.clip(sound, -1.0, 1.0).astype(np.float32)
-
-
-def _coloured(rng: np.random.Generator, count: int) -> np.ndarray:
-    """White to brown noise of about unit power."""
-    size = 1 << max(4, (count - 1).bit_length())
-    frequency = np.fft.rfftfreq(size)
-    shape = np.maximum(frequency, 1e-3) ** (rng.uniform(-2.0, 0.0) / 2)
-    sound = np.fft.irfft(np.fft.rfft(rng.standard_normal(size)) * shape, n=size)[:count]
-    return sound / max(float(np.sqrt(np.mean(np.square(sound)))), 1e-12)
