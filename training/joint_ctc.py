@@ -12,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import default_collate
 from transformers import PreTrainedModel, Trainer
 
+from ..modeling.tokenizers.modeling_feature_units import find_layers
 from ..processing.errors import TriglotError
+from .ctc import ctc_loss, pad_targets
 
 HEAD = "ctc_head"  # name of the module while the model is trained
 
@@ -29,12 +31,10 @@ class SpanCollator:
     """
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        batch = {name: torch.stack([row[name] for row in rows]) for name in rows[0] if name != "heard"}
+        batch = default_collate([{name: row[name] for name in row if name != "heard"} for row in rows])
         heard = [(number, *span) for number, row in enumerate(rows) for span in row["heard"]]
-        width = max([1, *(len(text) for *_, text in heard)])
         batch["ctc_spans"] = torch.tensor([entry[:3] for entry in heard], dtype=torch.long).reshape(-1, 3)
-        targets = [[*text, *[-100] * (width - len(text))] for *_, text in heard]
-        batch["ctc_targets"] = torch.tensor(targets, dtype=torch.long).reshape(-1, width)
+        batch["ctc_targets"] = pad_targets([text for *_, text in heard])
         return batch
 
 
@@ -61,11 +61,11 @@ class JointCtcTrainer(Trainer):
         spans, targets = inputs.pop("ctc_spans"), inputs.pop("ctc_targets")
         result = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
         head = getattr(self.accelerator.unwrap_model(model), HEAD)
-        added = self.ctc_weight * ctc_loss(self._states.pop("hidden"), head, spans, targets)
+        added = self.ctc_weight * span_loss(self._states.pop("hidden"), head, spans, targets)
         return (result[0] + added, result[1]) if return_outputs else result + added
 
 
-def ctc_loss(hidden: torch.Tensor, head: nn.Linear, spans: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def span_loss(hidden: torch.Tensor, head: nn.Linear, spans: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Mean CTC loss a text id: states (B, T, D) -> (). The blank is the head's last output."""
     if not len(spans):
         return hidden.sum() * 0.0
@@ -73,11 +73,7 @@ def ctc_loss(hidden: torch.Tensor, head: nn.Linear, spans: torch.Tensor, targets
     places = first[:, None] + torch.arange(int(lengths.max()), device=hidden.device)
     states = hidden[rows[:, None], places.clamp(max=hidden.shape[1] - 1)]  # (N, longest, D)
     logits = head(states)
-    with torch.autocast(device_type=hidden.device.type, enabled=False):
-        return F.ctc_loss(
-            logits.float().log_softmax(-1).transpose(0, 1), targets.clamp(min=0), lengths, (targets >= 0).sum(1),
-            blank=logits.shape[-1] - 1, zero_infinity=True,
-        )  # fmt: skip
+    return ctc_loss(logits, lengths, targets, blank=logits.shape[-1] - 1)
 
 
 def add_head(model: PreTrainedModel, text_size: int) -> None:
@@ -91,14 +87,13 @@ def drop_head(model: PreTrainedModel) -> None:
     delattr(model, HEAD)
 
 
-def find_layer(model: nn.Module, layer: int) -> nn.Module:
+def find_layer(model: PreTrainedModel, layer: int) -> nn.Module:
     """The `layer`-th block of a causal LM, wherever its class keeps them.
 
     Raises:
         TriglotError: no such layer.
     """
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module)]
-    layers = max(lists, key=len, default=nn.ModuleList())
-    if not 1 <= layer <= len(layers):
-        raise TriglotError(f"ctc_layer is {layer}; this language model has {len(layers)} layers.")
-    return layers[layer - 1]
+    depth = model.config.get_text_config().num_hidden_layers
+    if not 1 <= layer <= depth:
+        raise TriglotError(f"ctc_layer is {layer}; this language model has {depth} layers.")
+    return find_layers(model, depth)[layer - 1]

@@ -20,6 +20,7 @@ from transformers import initialization as init
 from transformers.audio_utils import mel_filter_bank
 
 from ..processing.errors import TriglotError
+from .ctc import ctc_loss
 
 WINDOW, HOP, MEL_BINS = 512, 160, 64  # samples, samples, bins, at 16 kHz
 STRIDE = 2  # mel frames a judge's frame: 50 Hz
@@ -174,14 +175,7 @@ class Judge(PreTrainedModel):
         logits = logits.masked_fill(~self.allowed[languages][:, None], float("-inf"))
         output = {"logits": logits}
         if transcripts is not None:
-            with torch.autocast(device_type=logits.device.type, enabled=False):
-                output["loss"] = F.ctc_loss(
-                    logits.log_softmax(-1).clamp(min=-1e4).transpose(0, 1),
-                    transcripts.clamp(min=0),
-                    frames,
-                    (transcripts >= 0).sum(1),
-                    zero_infinity=True,
-                )
+            output["loss"] = ctc_loss(logits, frames, transcripts)
         return output
 
     @torch.no_grad()
@@ -195,19 +189,19 @@ class Judge(PreTrainedModel):
         Raises:
             TriglotError: a language the judge was not trained for.
         """
-        unknown = sorted(set(languages) - set(self.config.languages))
+        known, characters = self.config.languages, self.config.characters
+        unknown = sorted(set(languages) - set(known))
         if unknown:
-            raise TriglotError(f"The judge knows {', '.join(self.config.languages)}; {unknown[0]!r} came.")
+            raise TriglotError(f"The judge knows {', '.join(known)}; {unknown[0]!r} came.")
         texts = []
-        for wave, language in zip(
-            waveforms, languages, strict=True
-        ):  # one by one: exact, and short enough to be quick
+        # one by one: exact, and short enough to be quick
+        for wave, language in zip(waveforms, languages, strict=True):
             if len(wave) < WINDOW:
                 texts.append("")
                 continue
             values = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None].to(self.device)
-            place = torch.tensor([self.config.languages.index(language)], device=self.device)
+            place = torch.tensor([known.index(language)], device=self.device)
             best = self(values, torch.tensor([len(wave)], device=self.device), place)["logits"][0].argmax(-1)
             kept = torch.unique_consecutive(best)
-            texts.append(" ".join("".join(self.config.characters[i - 1] for i in kept.tolist() if i).split()))
+            texts.append(" ".join("".join(characters[i - 1] for i in kept.tolist() if i).split()))
         return texts

@@ -24,6 +24,7 @@ from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
 from ..modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
+from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .runs import open_run, save_whole, trainer_arguments
 from .text_normaliser import normalise_text
@@ -81,9 +82,8 @@ class TranscribedWaveforms(torch.utils.data.Dataset):
     """
 
     def __init__(self, waveforms: WaveformDataset, transcripts: Sequence[str], characters: str):
-        place = {character: index + 1 for index, character in enumerate(characters)}
         self.waveforms = waveforms
-        self.ids = [torch.tensor([place[c] for c in text if c in place], dtype=torch.long) for text in transcripts]
+        self.ids = [torch.tensor(character_ids(text, characters), dtype=torch.long) for text in transcripts]
 
     def __len__(self) -> int:
         return len(self.waveforms)
@@ -115,13 +115,9 @@ class CropCollator:
         batch = {"input_values": values, "attention_mask": mask}
         texts = [item["transcript"] for item in items if isinstance(item, Mapping)]
         if texts:
-            whole = [
-                text if len(waveform) <= self.crop_samples else text[:0] for text, waveform in zip(texts, waveforms)
-            ]
-            width = max(1, *(len(transcript) for transcript in whole))
-            batch["transcripts"] = torch.full((len(items), width), -100)
-            for index, transcript in enumerate(whole):
-                batch["transcripts"][index, : len(transcript)] = transcript
+            batch["transcripts"] = pad_targets(
+                [text if len(waveform) <= self.crop_samples else text[:0] for text, waveform in zip(texts, waveforms)]
+            )
         return batch
 
     def _augment(self, waveform: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """The judge's training: random strings of the world's words, by espeak-ng in the training voices, in light and heavy noise.
 
-    python -m triglot.training.train_judge --output-dir tests/data/judge       about a quarter of an hour on two CPU cores
+    python -m triglot.training.train_judge --output-dir tests/data/judge       about 36 minutes on two CPU cores
 
 No sentence of the demo world is ever spoken to it: words follow one another by chance, so that it can only write what it
 hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
@@ -18,11 +18,12 @@ import torch
 from transformers import Trainer, set_seed
 
 from ..processing.audio_io import load_audio
+from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .data.demo_world import VOICES, speak
 from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, training_sentences
-from .evaluate_models import CtcJudge, load_judge
-from .judge import MEL_BINS, Judge, JudgeConfig
+from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
+from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
 from .runs import open_run, save_whole, trainer_arguments
 from .text_normaliser import normalise_text
@@ -67,6 +68,12 @@ def vocabulary() -> dict[str, list[str]]:
     return words
 
 
+def spoken(text: str, language: str, speaker: str) -> np.ndarray:
+    """The text by that speaker, float32 (samples,) at the judge's rate."""
+    wave, rate = speak(text, language, speaker)
+    return load_audio(wave, rate, target_rate=JUDGE_RATE)
+
+
 class RandomStrings(torch.utils.data.Dataset):
     """String i of a seed: {"waveform": (S,), "language": its place, "text"}; spoken when asked for."""
 
@@ -89,13 +96,12 @@ class RandomStrings(torch.utils.data.Dataset):
         count = rng.randint(*STRING_WORDS)
         # rare words as often as common ones, and then again common ones more often
         text = " ".join(rng.choice((self.types if rng.random() < 0.5 else self.words)[language]) for _ in range(count))
-        wave, rate = speak(text, language, random_speaker(rng, TRAINING_VOICES))
-        wave = load_audio(wave, rate, target_rate=16_000)
+        wave = spoken(text, language, random_speaker(rng, TRAINING_VOICES))
         noise = np.random.default_rng(rng.getrandbits(64))
         if rng.random() < self.arguments.other_voice_share:
             wave = resample_voice(wave, noise)
         if rng.random() < self.arguments.augmented_share:
-            wave = RecordingConditions.draw(noise).apply(wave, 16_000, noise)
+            wave = RecordingConditions.draw(noise).apply(wave, JUDGE_RATE, noise)
         pauses = [np.zeros(rng.randrange(6_400), np.float32) for _ in range(2)]
         return {
             "waveform": torch.from_numpy(np.concatenate((pauses[0], wave, pauses[1])).astype(np.float32)),
@@ -108,27 +114,27 @@ class StringCollator:
     """Items -> a batch for `Judge`, with stripes of time and frequency hidden."""
 
     def __init__(self, characters: str):
-        self.place = {character: index + 1 for index, character in enumerate(characters)}
+        self.characters = characters
 
     def __call__(self, items: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         lengths = torch.tensor([len(item["waveform"]) for item in items])
         values = torch.zeros(len(items), int(lengths.max()))
-        transcripts = torch.full((len(items), max(len(item["text"]) for item in items)), -100)
-        frames = int(lengths.max()) // 160 + 1
+        frames = int(lengths.max()) // HOP + 1
         mask = torch.zeros(len(items), MEL_BINS, frames, dtype=torch.bool)
         for row, item in enumerate(items):
             values[row, : lengths[row]] = item["waveform"]
-            transcripts[row, : len(item["text"])] = torch.tensor([self.place[c] for c in item["text"]])
             for _ in range(2):
                 start, width = int(torch.randint(frames, ())), int(torch.randint(8, ()))
                 mask[row, :, start : start + width] = True
                 start, width = int(torch.randint(MEL_BINS, ())), int(torch.randint(10, ()))
                 mask[row, start : start + width] = True
-        languages = torch.tensor([item["language"] for item in items])
         return {
-            "input_values": values, "lengths": lengths, "languages": languages, "transcripts": transcripts,
+            "input_values": values,
+            "lengths": lengths,
+            "languages": torch.tensor([item["language"] for item in items]),
+            "transcripts": pad_targets([character_ids(item["text"], self.characters) for item in items]),
             "feature_mask": mask,
-        }  # fmt: skip
+        }
 
 
 def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, seed: int = 0) -> Path:
@@ -167,10 +173,7 @@ def word_error_rates(judge: Judge | CtcJudge, voices: str, sentences: int, seed:
     rates: dict[str, float] = {}
     for language in LANGUAGES:
         texts = [item.sentence(language) for item in items]
-        waves = []
-        for text in texts:
-            wave, rate = speak(text, language, random_speaker(rng, VOICES[voices]))
-            waves.append(load_audio(wave, rate, target_rate=16_000))
+        waves = [spoken(text, language, random_speaker(rng, VOICES[voices])) for text in texts]
         heard = judge.transcribe(waves, [language] * len(waves))
         rates[language] = WordErrorRate().compute(predictions=heard, references=texts)["wer"]
     return rates

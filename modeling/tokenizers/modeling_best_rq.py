@@ -356,15 +356,15 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
             masked = masked & ~written[:, None]
         noise = torch.randn_like(features) * self.config.mask_noise_std
         noisy = torch.where(masked[..., None], noise, features)
-        hidden = self.encoder.encode_features(noisy, frame_mask, return_dict=True)[0]
-        logits = self.heads(self.norm(hidden)).unflatten(-1, (self.config.num_codebooks, -1))  # (B, T, C, V)
+        hidden = self.norm(self.encoder.encode_features(noisy, frame_mask, return_dict=True)[0])
+        logits = self.heads(hidden).unflatten(-1, (self.config.num_codebooks, -1))  # (B, T, C, V)
         # sums, not means: there may be no masked frame at all, and a mean over nothing is NaN
         terms = labels[masked].numel()
         loss = F.cross_entropy(logits[masked].flatten(0, 1).float(), labels[masked].flatten(), reduction="sum")
         loss = loss / max(terms, 1)
         ctc_logits = None
         if transcripts is not None:
-            ctc_logits = self.ctc_head(self.norm(hidden)).unflatten(-1, (CTC_STEPS, -1)).flatten(1, 2)
+            ctc_logits = self.ctc_head(hidden).unflatten(-1, (CTC_STEPS, -1)).flatten(1, 2)
             loss = loss + self.config.ctc_weight * self.ctc_loss(ctc_logits, transcripts, written, frame_mask)
         output = BestRqOutput(loss=loss, logits=logits, labels=labels, masked=masked, ctc_logits=ctc_logits)
         return output.to_tuple() if return_dict is False else output

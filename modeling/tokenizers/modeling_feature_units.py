@@ -29,6 +29,7 @@ from .configuration_feature_units import FeatureUnitsConfig
 from .media_tokenizer import MediaTokenizer
 from .modeling_best_rq import BestRqEncoder
 
+LAYER_LISTS = ("layers", "layer", "h", "blocks")  # what classes call the list of their layers
 MIN_SECONDS = 0.05  # s; the shortest sound for which every encoder gives a frame
 # what a config says about the place it was saved at, not about the encoder
 _INCIDENTAL_SETTINGS = (
@@ -369,7 +370,7 @@ def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> Pr
 
 
 def find_layers(encoder: nn.Module, depth: int) -> nn.ModuleList:
-    """The list of an encoder's `depth` layers, wherever its class keeps it (`encoder.layers`, `encoder.layer`, ...).
+    """The list of a model's `depth` layers, wherever its class keeps it (`encoder.layers`, `encoder.layer`, `h`, ...).
 
     Raises:
         ValueError: there is no list of this length.
@@ -377,10 +378,10 @@ def find_layers(encoder: nn.Module, depth: int) -> nn.ModuleList:
     lists = [
         (name, module)
         for name, module in encoder.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == depth and name.split(".")[-1] in ("layers", "layer")
+        if isinstance(module, nn.ModuleList) and len(module) == depth and name.split(".")[-1] in LAYER_LISTS
     ]
     if not lists:
-        raise ValueError(f"{type(encoder).__name__} holds no list of {depth} layers named `layers` or `layer`.")
+        raise ValueError(f"{type(encoder).__name__} holds no list of {depth} layers named {', '.join(LAYER_LISTS)}.")
     return min(lists, key=lambda item: item[0].count("."))[1]
 
 

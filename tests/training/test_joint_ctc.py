@@ -13,7 +13,7 @@ from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import PackedRows
 from triglot.training.data.token_examples import token_examples
 from triglot.training.data.token_rows import DatasetRows
-from triglot.training.joint_ctc import HEAD, SpanCollator, add_head, ctc_loss, drop_head, find_layer
+from triglot.training.joint_ctc import HEAD, SpanCollator, add_head, drop_head, find_layer, span_loss
 from triglot.training.train_lm import LmArguments, train_lm
 
 TINY = {
@@ -48,8 +48,8 @@ def test_the_loss_is_ctc_on_the_states_of_the_spans():
             reduction="sum",
         )
         each.append(loss / max(1, len(text)))
-    torch.testing.assert_close(ctc_loss(hidden, head, spans, targets), sum(each) / 3)
-    assert ctc_loss(hidden, head, spans[:0], targets[:0]) == 0
+    torch.testing.assert_close(span_loss(hidden, head, spans, targets), sum(each) / 3)
+    assert span_loss(hidden, head, spans[:0], targets[:0]) == 0
 
 
 def test_a_row_says_where_speech_is_read_and_what_is_said(rows, random_checkpoint):
