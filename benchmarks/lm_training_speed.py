@@ -15,7 +15,15 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoModel, AutoProcessor, LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback
+from torch.utils.data import default_collate
+from transformers import (
+    AutoModel,
+    AutoProcessor,
+    DataCollatorForSeq2Seq,
+    LlamaForCausalLM,
+    Trainer,
+    TrainerCallback,
+)
 from transformers.utils import logging
 
 import triglot  # noqa: F401  (registers the classes)
@@ -44,22 +52,6 @@ def examples_of(processor, arguments, rows: int) -> list[dict]:
             row[f"speech_{side}"] = [rng.randrange(codes) for _ in range(count)] if number < rows else None
         token_rows.append(row)
     return token_examples(token_rows, processor, arguments.task_weights, 0, arguments.both_directions)
-
-
-class Padder:
-    """Examples -> a batch padded to its longest."""
-
-    def __init__(self, pad_id: int):
-        self.pad_id = pad_id
-
-    def __call__(self, examples: list[dict]) -> dict[str, torch.Tensor]:
-        longest = max(len(example["input_ids"]) for example in examples)
-        filled = {
-            "input_ids": [e["input_ids"] + [self.pad_id] * (longest - len(e["input_ids"])) for e in examples],
-            "attention_mask": [[1] * len(e["input_ids"]) + [0] * (longest - len(e["input_ids"])) for e in examples],
-            "labels": [e["labels"] + [IGNORE] * (longest - len(e["labels"])) for e in examples],
-        }
-        return {name: torch.tensor(value) for name, value in filled.items()}
 
 
 class Clock(TrainerCallback):
@@ -92,11 +84,6 @@ def speed(model, dataset, collate, useful, arguments, steps: int, batch_size: in
     return steps * sum(counts) / len(counts) / (clock.end - clock.start)
 
 
-def stack(examples: list[dict]) -> dict[str, torch.Tensor]:
-    """Packed rows -> a batch."""
-    return {name: torch.stack([example[name] for example in examples]) for name in examples[0]}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="hub_configs/triglot-tiny")
@@ -113,8 +100,9 @@ def main() -> None:
     mean = sum(len(example["input_ids"]) for example in examples) / len(examples)
     # batches of about as many useful ids as ours have
     padded_batch = round(lm.batch_size * lm.pack_length * packed.fill / mean)
-    sizes = AutoModel.from_pretrained(arguments.model).config.text_config
-    sizes = LlamaConfig(**{**sizes.to_dict(), "dtype": "float32"})
+    sizes = AutoModel.from_pretrained(arguments.model, dtype=torch.float32).config.text_config
+    alone = [{name: example[name] for name in ("input_ids", "labels")} for example in examples]
+    pad = DataCollatorForSeq2Seq(processor.tokenizer, label_pad_token_id=IGNORE)
 
     def llama() -> LlamaForCausalLM:
         torch.manual_seed(0)
@@ -133,14 +121,13 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for name, measure in {
             "padded Trainer, Llama": lambda: speed(
-                llama(), examples, Padder(processor.pad_id), lambda batch: int(batch["attention_mask"].sum()), lm,
-                arguments.steps, padded_batch,
+                llama(), alone, pad, lambda batch: int(batch["attention_mask"].sum()), lm, arguments.steps, padded_batch
             ),
             "packed, Triglot": lambda: speed(
-                triglot_model(False), packed, stack, useful_packed, lm, arguments.steps, lm.batch_size
+                triglot_model(False), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size
             ),
             "packed and compiled, Triglot (the recipe)": lambda: speed(
-                triglot_model(True), packed, stack, useful_packed, lm, arguments.steps, lm.batch_size
+                triglot_model(True), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size
             ),
         }.items():  # fmt: skip
             best[name] = max(best.get(name, 0.0), measure())

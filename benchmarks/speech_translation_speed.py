@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +29,7 @@ from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 UNIT_RATE = 50  # units/s of SeamlessM4T: 320 samples of 16 kHz each
 CHARACTERS = 4  # of each of the peer's text tokens
 LANGUAGE = "spa"
+PEER = "SeamlessM4T v2, random"
 
 
 def build_peer(parameters: int) -> SeamlessM4Tv2Model:
@@ -41,7 +44,8 @@ def build_peer(parameters: int) -> SeamlessM4Tv2Model:
             speech_encoder_layers=4, speech_encoder_attention_heads=4, speech_encoder_intermediate_size=inner,
             t2u_encoder_layers=2, t2u_encoder_ffn_dim=inner, t2u_encoder_attention_heads=4,
             t2u_decoder_layers=2, t2u_decoder_ffn_dim=inner, t2u_decoder_attention_heads=4,
-            t2u_variance_predictor_embed_dim=width, unit_hifi_gan_vocab_size=520, unit_embed_dim=width, lang_embed_dim=32, spkr_embed_dim=32,
+            t2u_variance_predictor_embed_dim=width, unit_hifi_gan_vocab_size=520, unit_embed_dim=width,
+            lang_embed_dim=32, spkr_embed_dim=32, vocoder_offset=0,  # at random, a control unit may be drawn
             vocoder_num_langs=3, vocoder_num_spkrs=4, upsample_initial_channel=128, max_new_tokens=64,
         )  # fmt: skip
 
@@ -59,10 +63,8 @@ def build_peer(parameters: int) -> SeamlessM4Tv2Model:
     settings.id_to_text = {str(index): "▁" + "a" * (CHARACTERS - 1) for index in range(2_400)}
     settings.char_to_id = {"▁": 5, "a": 6, "__spa__": 7}
     settings.pad_token_id, settings.bos_token_id, settings.eos_token_id = 0, 2, 3
-    durations = [peer.t2u_model.model.decoder.duration_predictor, peer.vocoder.dur_predictor]
-    for predictor in durations:  # constant, and set for each sentence
-        torch.nn.init.zeros_(predictor.proj.weight)
-        torch.nn.init.zeros_(predictor.proj.bias)
+    for predictor in (peer.t2u_model.model.decoder.duration_predictor, peer.vocoder.dur_predictor):
+        torch.nn.init.zeros_(predictor.proj.weight)  # durations are the bias alone; `ask_peer` sets the first one's
     torch.nn.init.constant_(peer.vocoder.dur_predictor.proj.bias, float(np.log(2.0)))  # one frame a unit
     return peer
 
@@ -134,27 +136,26 @@ def main() -> None:
     parameters = parameters_of(s2st)
     peer, extractor = build_peer(parameters), SeamlessM4TFeatureExtractor()
     ask_peer(peer, extractor, waves[0], 10, 2.0)
-    best = {name: np.full(len(waves), np.inf) for name in (*ways, "SeamlessM4T v2, random")}
+    best = {name: np.full(len(waves), np.inf) for name in (*ways, PEER)}
     spoken = {name: np.zeros(len(waves)) for name in best}
+
+    def timed(name: str, number: int, call: Any) -> Any:
+        start = time.perf_counter()
+        result = call()
+        best[name][number] = min(best[name][number], time.perf_counter() - start)
+        return result
+
     for _ in range(arguments.rounds):
         for number, wave in enumerate(waves):
-            result = {}
-            for name, chain in ways.items():
-                start = time.perf_counter()
-                result = ask(wave, chain)
-                best[name][number] = min(best[name][number], time.perf_counter() - start)
+            results = {name: timed(name, number, partial(ask, wave, chain)) for name, chain in ways.items()}
+            for name, result in results.items():
                 spoken[name][number] = len(result["audio"]) / result["sampling_rate"]
-            tokens = max(2, len(s2st.processor.text_ids(ask(wave, True)["text"])))
-            start = time.perf_counter()
-            spoken["SeamlessM4T v2, random"][number] = ask_peer(
-                peer, extractor, wave, tokens, float(spoken["triglot, chain"][number])
-            )
-            best["SeamlessM4T v2, random"][number] = min(
-                best["SeamlessM4T v2, random"][number], time.perf_counter() - start
-            )
+            tokens = max(2, len(s2st.processor.text_ids(results["triglot, chain"]["text"])))
+            seconds_out = float(spoken["triglot, chain"][number])
+            spoken[PEER][number] = timed(PEER, number, partial(ask_peer, peer, extractor, wave, tokens, seconds_out))
     heard = sum(len(wave) for wave in waves) / 16_000
     counts = dict.fromkeys(ways, parameters)
-    counts["SeamlessM4T v2, random"] = sum(weight.numel() for weight in peer.parameters())
+    counts[PEER] = sum(weight.numel() for weight in peer.parameters())
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(waves)} sentences, best of {arguments.rounds}"
     )
