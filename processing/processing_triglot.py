@@ -21,7 +21,7 @@ from .codecs_triglot import TriglotCodecs
 from .errors import TriglotError
 from .languages import LANGUAGES, language_name, resolve_language
 from .task_formats import Slot, TaskChain, parse_chain
-from .token_space import TokenSpace
+from .token_space import Run, TokenSpace
 
 IGNORE = -100  # label of the ids that carry no loss
 NO_SPAN = -1  # padding of output_spans
@@ -285,10 +285,7 @@ class TriglotProcessor(ProcessorMixin):
         single = not ids or not isinstance(ids[0], list)
         rows = [ids] if single else ids
         voices = voices if voices is not None else [None] * len(rows)
-        runs = [
-            [run for run in self.space.split(row, self.control_ids) if run.modality in modes[generation_mode]]
-            for row in rows
-        ]
+        runs = [[run for run in self.runs(row) if run.modality in modes[generation_mode]] for row in rows]
         pieces: list[list[Any]] = [
             [self._text(run.codes) if run.modality == "text" else None for run in row] for row in runs
         ]
@@ -300,6 +297,14 @@ class TriglotProcessor(ProcessorMixin):
                 for (i, j), item in zip(places, media):
                     pieces[i][j] = item.float().cpu().numpy()
         return pieces[0] if single else pieces
+
+    def runs(self, ids: Sequence[int]) -> list[Run]:
+        """One sequence of ids (T,) -> its runs of text ids and codes in order, control ids left out.
+
+        Raises:
+            TriglotError: ids that do not parse.
+        """
+        return self.space.split(ids, self.control_ids)
 
     def _text(self, ids: Sequence[int]) -> str:
         return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

@@ -5,7 +5,7 @@ waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  XVec
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,8 +135,7 @@ class CheckpointUnderTest:
         rows = self.processor.post_process_multimodal_output(ids, voices=voices)
         answers = []
         for pieces, row, wave in zip(rows, ids.tolist(), waves):
-            runs = self.processor.space.split(row, self.processor.control_ids)
-            spoken = [list(run.codes) for run in runs if run.modality == "speech"]
+            spoken = [list(run.codes) for run in self.processor.runs(row) if run.modality == "speech"]
             # an empty text at the end leaves no run of ids
             full = [*pieces, *[""] * (len(chain.outputs) - len(pieces))]
             answers.append(Answer(full, spoken[-1] if spoken else None, wave))
@@ -158,8 +157,8 @@ class CtcJudge:
 
     def __init__(self, folder: str | os.PathLike, device: str | None = None):
         self.name, self.device = os.fspath(folder), _device(device)
-        self.model = _stock(AutoModelForCTC, folder, "CTC recogniser").to(self.device)
-        self.processor = _stock(AutoProcessor, folder, "processor of a CTC recogniser")
+        self.model = _stock(AutoModelForCTC.from_pretrained, folder, "CTC recogniser").to(self.device)
+        self.processor = _stock(AutoProcessor.from_pretrained, folder, "processor of a CTC recogniser")
 
     @torch.no_grad()
     def transcribe(self, waveforms: Sequence[np.ndarray], languages: Sequence[str]) -> list[str]:
@@ -177,13 +176,9 @@ def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | 
     Raises:
         TriglotError: neither.
     """
-    try:
-        settings, _ = PreTrainedConfig.get_config_dict(os.fspath(folder))
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TriglotError(f"{os.fspath(folder)!r} holds no CTC recogniser that loads: {reason}") from error
+    settings, _ = _stock(PreTrainedConfig.get_config_dict, folder, "CTC recogniser")
     if settings.get("model_type") == JudgeConfig.model_type:
-        return _stock(Judge, folder, "judge", dtype=torch.float32).to(_device(device))
+        return _stock(Judge.from_pretrained, folder, "judge", dtype=torch.float32).to(_device(device))
     return CtcJudge(folder, device)
 
 
@@ -197,8 +192,10 @@ class XVector:
 
     def __init__(self, folder: str | os.PathLike, device: str | None = None):
         self.name, self.device = os.fspath(folder), _device(device)
-        self.model = _stock(AutoModelForAudioXVector, folder, "speaker (x-vector) model").to(self.device)
-        self.extractor = _stock(AutoFeatureExtractor, folder, "feature extractor of a speaker model")
+        self.model = _stock(AutoModelForAudioXVector.from_pretrained, folder, "speaker (x-vector) model").to(
+            self.device
+        )
+        self.extractor = _stock(AutoFeatureExtractor.from_pretrained, folder, "feature extractor of a speaker model")
 
     @torch.no_grad()
     def __call__(self, wave: np.ndarray) -> np.ndarray:
@@ -210,9 +207,10 @@ def _device(wanted: str | None) -> torch.device:
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _stock(auto_class: Any, folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
+def _stock(load: Callable[..., Any], folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
+    """What `load` makes of the folder, ready for inference; a TriglotError says that it holds no `what`."""
     try:
-        loaded = auto_class.from_pretrained(os.fspath(folder), **kwargs)
+        loaded = load(os.fspath(folder), **kwargs)
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error

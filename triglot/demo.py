@@ -84,12 +84,12 @@ def train_fallback() -> str:
 
 def _codes(s2st: Any, ids: Any) -> list[int]:
     """The speech codes of one sequence."""
-    runs = s2st.processor.space.split(ids[0].tolist(), s2st.processor.control_ids)
+    runs = s2st.processor.runs(ids[0].tolist())
     return next((list(run.codes) for run in runs if run.modality == "speech"), [])
 
 
 def _draw(panels: list[tuple[str, str, np.ndarray, int, list[int]]], path: str | os.PathLike) -> None:
-    """Spectrograms (kHz over s) with the speech tokens under them, one colour and number a code."""
+    """Spectrograms (Hz over s) with the speech tokens under them, one colour and number a code."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
