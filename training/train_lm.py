@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PreTrainedModel, Trainer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Trainer, set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration, extend_text_model
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
@@ -21,6 +21,7 @@ from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
+from .new_llama import new_llama
 from .runs import open_run, save_whole, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
@@ -35,6 +36,8 @@ class LmArguments:
     num_hidden_layers: int = 6
     num_attention_heads: int = 4
     intermediate_size: int = 704
+    look_back_heads: int = 0  # heads of every layer that start by reading the id 1, 2, 3, ... places back
+    rope_theta: float = 10_000.0
     tie_word_embeddings: bool = True
     init: str = "mean"  # of the new rows: zero | mean | centroids
     languages: str = "en es"  # ISO codes; the first is the default
@@ -165,7 +168,7 @@ def train_lm(
     joint = arguments.ctc_weight > 0
     packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
     print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
-    model = make_model(base if base is not None else _new_llama(processor, arguments), processor, arguments)
+    model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
     if arguments.compile:
         model.language_model.compile()  # in place: names and types of the modules stay
 
@@ -190,20 +193,20 @@ def train_lm(
     return output_dir
 
 
-def _new_llama(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
+def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
     """A Llama with random weights for the processor's text tokenizer."""
     tokenizer = processor.tokenizer
-    return AutoModelForCausalLM.from_config(
-        LlamaConfig(
-            vocab_size=processor.modalities[0]["size"],
-            hidden_size=arguments.hidden_size,
-            intermediate_size=arguments.intermediate_size,
-            num_hidden_layers=arguments.num_hidden_layers,
-            num_attention_heads=arguments.num_attention_heads,
-            max_position_embeddings=4096,
-            tie_word_embeddings=arguments.tie_word_embeddings,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+    return new_llama(
+        arguments.look_back_heads,
+        vocab_size=processor.modalities[0]["size"],
+        hidden_size=arguments.hidden_size,
+        intermediate_size=arguments.intermediate_size,
+        num_hidden_layers=arguments.num_hidden_layers,
+        num_attention_heads=arguments.num_attention_heads,
+        max_position_embeddings=4096,
+        rope_theta=arguments.rope_theta,
+        tie_word_embeddings=arguments.tie_word_embeddings,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )

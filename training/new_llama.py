@@ -1,0 +1,47 @@
+"""A Llama from nothing that soon listens: weights of a size that fits its width, heads that start as a short convolution."""
+
+import math
+from typing import Any
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from ..processing.errors import TriglotError
+
+LOOK_BACK_SHARPNESS = 4.0  # length of a frequency's key bias: scores fall by some 2 one place off, by 8 two places off
+
+
+def new_llama(look_back_heads: int = 0, **config: Any) -> LlamaForCausalLM:
+    """A Llama with random weights.
+
+    The usual standard deviation of 0.02 suits widths of thousands: in a narrow model scores of attention then start
+    near 0, every head averages over all it may see, and it takes thousands of steps until one looks anywhere.
+    Here it is 0.8 / sqrt(hidden_size), 0.05 at 256, unless `initializer_range` is given.
+
+    Args:
+        look_back_heads: So many heads of every layer start by reading the id 1, 2, 3, ... places back, as a causal
+            convolution does: biases of query and key that RoPE turns into a peak at that distance
+            (a positional start as in arXiv 2103.10697, section 3, for relative positions in one dimension).
+        config: Of `LlamaConfig`.
+
+    Raises:
+        TriglotError: more such heads than there are.
+    """
+    if not 0 <= look_back_heads <= config["num_attention_heads"]:
+        raise TriglotError(
+            f"look_back_heads is {look_back_heads}; allowed is 0 to num_attention_heads, {config['num_attention_heads']}."
+        )
+    config = {"initializer_range": 0.8 / math.sqrt(config["hidden_size"]), **config}
+    model = LlamaForCausalLM(LlamaConfig(attention_bias=look_back_heads > 0, **config))
+    frequencies = model.model.rotary_emb.inv_freq  # of the pairs (j, j + half) of a head's dimensions
+    size = 2 * len(frequencies)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            for head in range(look_back_heads):
+                rows, turn = slice(head * size, (head + 1) * size), (head + 1) * frequencies
+                # score of places m and n: the sum over frequencies f of cos((m - n - distance) f)
+                query = torch.cat([turn.cos(), -turn.sin()])
+                key = torch.cat([torch.ones_like(turn), torch.zeros_like(turn)])
+                layer.self_attn.q_proj.bias[rows] = LOOK_BACK_SHARPNESS * query
+                layer.self_attn.k_proj.bias[rows] = LOOK_BACK_SHARPNESS * key
+    return model
