@@ -1,5 +1,6 @@
 """Token rows: shards that are whole or absent, the same rows however they are made, and the demo world on the fly."""
 
+import numpy as np
 import pytest
 
 from triglot import FeatureUnits, TriglotError
@@ -39,6 +40,13 @@ def test_rows_after_the_spoken_ones_hold_text_alone(random_checkpoint, tmp_path)
     assert spoken["speech_source"] and spoken["speech_target"]
     assert [row["text_target"] for row in silent] == [row["text_target"] for row in world(random_checkpoint)(1, 3)]
     assert all(row["speech_source"] is None and row["speech_target"] is None for row in silent)
+
+
+def test_a_word_of_one_quick_sound_is_a_row_too(random_checkpoint, monkeypatch):
+    quick = np.full(2_000, 0.1, np.float32), 22_050
+    monkeypatch.setattr("triglot.training.data.token_rows.speak", lambda *_: quick)
+    rows = world(random_checkpoint, fragment_rows=4)(0, 4)
+    assert all(len(row["speech_source"]) >= 4 for row in rows)  # 0.2 s of 25 Hz; 0.09 s is no audio at all
 
 
 def test_fragments_are_a_few_words_of_one_sentence(random_checkpoint):

@@ -40,6 +40,7 @@ OTHER_VOICE_SHARE = 0.5  # of recorded sources: by a larger or smaller speaker, 
 FRAGMENT_WORDS = (1, 1, 1, 2, 2, 3, 4)  # drawn from
 WORDLESS_SECONDS = (0.3, 5.0)
 PAUSE_SECONDS = 0.24  # s; what is said where nothing was heard
+SHORTEST_SECONDS = 0.2  # s; a word of one quick sound (Spanish 'y') is followed by silence
 
 SCHEMA = pyarrow.schema(
     [
@@ -198,6 +199,7 @@ class DemoWorldRows:
     def _codes(self, text: str, language: str, speaker: str, rng: random.Random | None) -> list[int]:
         units = _tokenizer(self.tokenizer_dir)
         wave, rate = speak(text, language, speaker)
+        wave = np.pad(wave, (0, max(0, round(SHORTEST_SECONDS * rate) - len(wave))))
         if rng is not None:
             noise = np.random.default_rng(rng.getrandbits(64))
             if noise.random() < OTHER_VOICE_SHARE:
