@@ -33,7 +33,7 @@ def new_llama(look_back_heads: int = 0, **config: Any) -> LlamaForCausalLM:
         )
     config = {"initializer_range": 0.8 / math.sqrt(config["hidden_size"]), **config}
     model = LlamaForCausalLM(LlamaConfig(attention_bias=look_back_heads > 0, **config))
-    frequencies = model.model.rotary_emb.inv_freq  # of the pairs (j, j + half) of a head's dimensions
+    frequencies = model.model.rotary_emb.get_buffer("inv_freq")  # of the pairs (j, j + half) of a head's dimensions
     size = 2 * len(frequencies)
     with torch.no_grad():
         for layer in model.model.layers:
@@ -42,6 +42,6 @@ def new_llama(look_back_heads: int = 0, **config: Any) -> LlamaForCausalLM:
                 # score of places m and n: the sum over frequencies f of cos((m - n - distance) f)
                 query = torch.cat([turn.cos(), -turn.sin()])
                 key = torch.cat([torch.ones_like(turn), torch.zeros_like(turn)])
-                layer.self_attn.q_proj.bias[rows] = LOOK_BACK_SHARPNESS * query
-                layer.self_attn.k_proj.bias[rows] = LOOK_BACK_SHARPNESS * key
+                layer.get_parameter("self_attn.q_proj.bias")[rows] = LOOK_BACK_SHARPNESS * query
+                layer.get_parameter("self_attn.k_proj.bias")[rows] = LOOK_BACK_SHARPNESS * key
     return model
