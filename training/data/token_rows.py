@@ -57,9 +57,7 @@ SCHEMA = pyarrow.schema(
 class TokensArguments:
     """Settings of the stage."""
 
-    rows: int = (
-        0  # rows of the demo world to speak on the fly; without any of these four, those of the data stage as they are
-    )
+    rows: int = 0  # of the demo world, spoken on the fly; where all four are 0, those of the data stage as they are
     text_rows: int = 0  # further rows of the demo world that hold text alone, for tasks from text to text
     wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
     fragment_rows: int = 0  # further rows of a few words each: in short speech there is no place to lose
