@@ -21,9 +21,11 @@ from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
-from .new_llama import new_llama
+from .muon import Muon
+from .new_text_model import new_text_model
 from .runs import open_run, save_whole, trainer_arguments
 
+OPTIMIZERS = ("adamw", "muon")
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 
 
@@ -31,12 +33,13 @@ DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 class LmArguments:
     """Settings of `train_lm`."""
 
-    text_model: str = ""  # folder or Hub id of a causal LM to start from; "" for a new Llama of the sizes below
+    text_model: str = ""  # folder or Hub id of a causal LM to start from; "" for a new one of the sizes below
     hidden_size: int = 256
     num_hidden_layers: int = 6
     num_attention_heads: int = 4
     intermediate_size: int = 704
     look_back_heads: int = 0  # heads of every layer that start by reading the id 1, 2, 3, ... places back
+    qk_norm: bool = False  # queries and keys of one length: a Qwen3 instead of a Llama; looks things up much sooner
     rope_theta: float = 10_000.0
     tie_word_embeddings: bool = True
     init: str = "mean"  # of the new rows: zero | mean | centroids
@@ -50,12 +53,14 @@ class LmArguments:
     pack_length: int = 1024  # ids of a packed row
     max_steps: int = 1_500
     batch_size: int = 8  # packed rows per step and device
+    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers: fewer steps, each some 0.1 s longer
     learning_rate: float = 1e-3
     warmup_steps: int = 100
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
     gradient_checkpointing: bool = False
+    media_weight: float = 1.0  # of a media code in the loss, beside 1 of a text id: codes are many and hard to guess
     ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
     ctc_layer: int = 3  # whose states it is on; 1 for the output of the first layer
     compile: bool = False  # torch.compile: a minute at the start, then a fifth faster on a CPU
@@ -67,6 +72,10 @@ class LmArguments:
     def __post_init__(self):
         if self.dtype not in ("float32", "float16", "bfloat16"):
             raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
+        if self.optimizer not in OPTIMIZERS:
+            raise TriglotError(f"optimizer is {self.optimizer!r}; allowed is {' or '.join(OPTIMIZERS)}.")
+        if not 0 < self.media_weight <= 1:
+            raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
         for language in self.languages.split():
             resolve_language(language)
         _ = self.task_weights  # an error now, not after the tokens are made
@@ -177,12 +186,22 @@ def train_lm(
     )
     if joint:
         add_head(model, len(processor.tokenizer))
-        trainer: Trainer = JointCtcTrainer(
-            model=model, args=settings, train_dataset=packed, data_collator=SpanCollator(),
-            ctc_layer=arguments.ctc_layer, ctc_weight=arguments.ctc_weight,
-        )  # fmt: skip
-    else:
-        trainer = Trainer(model=model, args=settings, train_dataset=packed)
+    shared: dict[str, Any] = {
+        "model": model,
+        "args": settings,
+        "train_dataset": packed,
+        "optimizers": (_optimizer(model, arguments), None),
+        "compute_loss_func": WeighedLoss(processor.modalities[0]["size"], arguments.media_weight)
+        if arguments.media_weight < 1
+        else None,
+    }
+    trainer: Trainer = (
+        JointCtcTrainer(
+            **shared, data_collator=SpanCollator(), ctc_layer=arguments.ctc_layer, ctc_weight=arguments.ctc_weight
+        )
+        if joint
+        else Trainer(**shared)
+    )
     trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
@@ -193,11 +212,43 @@ def train_lm(
     return output_dir
 
 
+class WeighedLoss:
+    """Cross entropy in which a media id counts less than a text id; for Trainer's `compute_loss_func`.
+
+    Args:
+        text_size: Ids below it are text; the others, spans' borders among them, media.
+        media_weight: Of a media id.
+    """
+
+    def __init__(self, text_size: int, media_weight: float):
+        self.text_size, self.media_weight = text_size, media_weight
+
+    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        """logits (B, T, V), labels (B, T) with -100 -> the sum of weighed losses / number of labels."""
+        targets = labels[:, 1:].flatten()
+        logits = outputs["logits"][:, :-1].flatten(0, 1)
+        kept = targets != -100
+        targets, logits = targets[kept], logits[kept].float()
+        weights = torch.where(targets < self.text_size, 1.0, self.media_weight)
+        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+        return (losses * weights).sum() / (num_items_in_batch if num_items_in_batch is not None else len(targets))
+
+
+def _optimizer(model: PreTrainedModel, arguments: LmArguments) -> torch.optim.Optimizer | None:
+    """None for the one that Trainer makes."""
+    if arguments.optimizer != "muon":
+        return None
+    return Muon(
+        model, arguments.learning_rate, betas=(0.9, arguments.adam_beta2), weight_decay=arguments.weight_decay
+    )
+
+
 def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
-    """A Llama with random weights for the processor's text tokenizer."""
+    """A text LM with random weights for the processor's text tokenizer."""
     tokenizer = processor.tokenizer
-    return new_llama(
+    return new_text_model(
         arguments.look_back_heads,
+        arguments.qk_norm,
         vocab_size=processor.modalities[0]["size"],
         hidden_size=arguments.hidden_size,
         intermediate_size=arguments.intermediate_size,

@@ -13,7 +13,7 @@ from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
 from triglot.training.data.token_rows import DatasetRows
-from triglot.training.train_lm import LmArguments, train_lm
+from triglot.training.train_lm import LmArguments, WeighedLoss, train_lm
 
 TINY = {
     "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_codes": 8,
@@ -150,8 +150,21 @@ def test_training_a_packed_row_is_training_its_examples(rows, processor, random_
     assert packed.item() == pytest.approx(total / count, rel=1e-5)
 
 
-def test_train_save_and_resume(rows, random_checkpoint, tmp_path):
-    whole = train_lm(rows, *folders(random_checkpoint), tmp_path / "whole", LmArguments(**TINY, max_steps=8))
+def test_a_media_id_counts_less_where_it_is_wanted():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 6, 10), torch.tensor([[-100, 1, 2, 8, 9, -100], [-100, -100, 3, 7, -100, 4]])
+    losses = torch.nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), labels[:, 1:], reduction="none")
+    text, media = losses[(labels[:, 1:] >= 0) & (labels[:, 1:] < 7)], losses[labels[:, 1:] >= 7]
+    assert (len(text), len(media)) == (4, 3)
+    loss = WeighedLoss(7, 0.25)({"logits": logits}, labels, num_items_in_batch=7)
+    assert loss.item() == pytest.approx((text.sum() + 0.25 * media.sum()).item() / 7, rel=1e-5)
+    assert WeighedLoss(7, 1.0)({"logits": logits}, labels).item() == pytest.approx(losses.sum().item() / 7, rel=1e-5)
+
+
+@pytest.mark.parametrize("more", [{}, {"optimizer": "muon", "qk_norm": True, "media_weight": 0.5}])
+def test_train_save_and_resume(rows, random_checkpoint, tmp_path, more):
+    arguments = LmArguments(**TINY, max_steps=8, **more)
+    whole = train_lm(rows, *folders(random_checkpoint), tmp_path / "whole", arguments)
     model = TriglotForConditionalGeneration.from_pretrained(whole)
     assert model.generation_config.span_grammar["tasks"]["ASR AST S2ST"] == ["text", "text", "speech"]
     losses = [entry["loss"] for entry in trainer_log(whole) if "loss" in entry]
@@ -165,7 +178,7 @@ def test_train_save_and_resume(rows, random_checkpoint, tmp_path):
     first = whole / "checkpoints" / "checkpoint-4"
     assert first.is_dir() and last.name == "checkpoint-8"
     (last / "trainer_state.json").unlink()  # torn by the kill
-    again = train_lm(rows, *folders(random_checkpoint), whole, LmArguments(**TINY, max_steps=8))
+    again = train_lm(rows, *folders(random_checkpoint), whole, arguments)
     resumed = TriglotForConditionalGeneration.from_pretrained(again)
     for name, value in model.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name]), name
@@ -213,7 +226,14 @@ def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, proce
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [({"dtype": "int8"}, "bfloat16"), ({"languages": "en Klingon"}, "Klingon")]
+    ("arguments", "message"),
+    [
+        ({"dtype": "int8"}, "bfloat16"),
+        ({"languages": "en Klingon"}, "Klingon"),
+        ({"optimizer": "sgd"}, "adamw or muon"),
+        ({"media_weight": 0.0}, "above 0"),
+        ({"media_weight": 2.0}, "up to 1"),
+    ],
 )
 def test_refused(arguments, message):
     with pytest.raises(TriglotError, match=message):
