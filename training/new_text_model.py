@@ -34,9 +34,7 @@ def new_text_model(
     """
     heads = config["num_attention_heads"]
     if not 0 <= look_back_heads <= heads:
-        raise TriglotError(
-            f"look_back_heads is {look_back_heads}; allowed is 0 to num_attention_heads, {heads}."
-        )
+        raise TriglotError(f"look_back_heads is {look_back_heads}; allowed is 0 to num_attention_heads, {heads}.")
     config = {
         "initializer_range": 0.8 / math.sqrt(config["hidden_size"]),
         "num_key_value_heads": heads,

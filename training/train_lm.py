@@ -238,9 +238,7 @@ def _optimizer(model: PreTrainedModel, arguments: LmArguments) -> torch.optim.Op
     """None for the one that Trainer makes."""
     if arguments.optimizer != "muon":
         return None
-    return Muon(
-        model, arguments.learning_rate, betas=(0.9, arguments.adam_beta2), weight_decay=arguments.weight_decay
-    )
+    return Muon(model, arguments.learning_rate, betas=(0.9, arguments.adam_beta2), weight_decay=arguments.weight_decay)
 
 
 def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
