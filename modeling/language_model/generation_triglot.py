@@ -22,9 +22,25 @@ from typing import Any
 
 import torch
 from transformers import GenerationMixin, LogitsProcessor
+from transformers.generation import GenerationMode
+
+from .fused_decoding import can_fuse, fused_sample
 
 TEXT = 0  # index of text in the list of modalities
 NO_SPAN = -1  # padding of `output_spans`
+# arguments of `generate` that the fused loop does not know
+NOT_FUSED = frozenset(
+    [
+        "assistant_model",
+        "custom_generate",
+        "inputs_embeds",
+        "past_key_values",
+        "position_ids",
+        "streamer",
+        "synced_gpus",
+        "tokenizer",
+    ]
+)
 DEFAULT_TEXT_BUDGET = 256  # ids
 DEFAULT_MEDIA_SECONDS = 30  # s of speech
 DEFAULT_MEDIA_BUDGET = 1024  # codes, where a modality has neither rate nor grid
@@ -247,7 +263,7 @@ class SpanGenerationMixin(GenerationMixin):
         if output_spans is None and task is not None:
             output_spans = self._spans_of_tasks(task, settings, 1 if ids is None else ids.shape[0])
         if output_spans is None:
-            return super().generate(inputs, generation_config, logits_processor, *args, **kwargs)
+            return self._generate(inputs, generation_config, logits_processor, *args, **kwargs)
         if ids is None:
             raise ValueError(
                 "Constrained generation needs input_ids; inputs_embeds alone do not tell the prompt's length."
@@ -265,7 +281,24 @@ class SpanGenerationMixin(GenerationMixin):
         processor = SpanLogitsProcessor(grammar, output_spans, ids.shape[1], bound)
         kwargs.pop("max_length", None)
         kwargs["max_new_tokens"] = bound
-        return super().generate(inputs, generation_config, [*(logits_processor or []), processor], *args, **kwargs)
+        return self._generate(inputs, generation_config, [*(logits_processor or []), processor], *args, **kwargs)
+
+    def _generate(self, inputs: Any, generation_config: Any, *args: Any, **kwargs: Any) -> Any:
+        """`GenerationMixin.generate`, with the fused loop where that computes the same."""
+        if len(args) == 1 and not NOT_FUSED & set(kwargs) and can_fuse(self.language_model):
+            wanted = copy.copy(self.generation_config)
+            for settings in (vars(generation_config) if generation_config is not None else {}, kwargs):
+                for name, value in settings.items():
+                    if value is not None and hasattr(wanted, name):
+                        setattr(wanted, name, value)
+            if (
+                wanted.get_generation_mode() in (GenerationMode.GREEDY_SEARCH, GenerationMode.SAMPLE)
+                and wanted.use_cache is not False
+                and not wanted.return_dict_in_generate
+                and wanted.cache_implementation is None
+            ):
+                kwargs["custom_generate"] = fused_sample
+        return super().generate(inputs, generation_config, *args, **kwargs)
 
     def _with_span_grammar(self, settings: Any) -> Any:
         """A user's own generation config need not repeat the model's grammar."""
