@@ -1,4 +1,5 @@
-"""What the span grammar costs: tokens/s of the same weights as a bare Llama, as a token LM, and kept to the grammar.
+"""What the span grammar costs and the fused loop gains: tokens/s of the same weights as a bare text LM, as a token LM by
+transformers' own loop, by the fused one, and kept to the grammar.
 
     python benchmarks/generation_speed.py [--rows 1 8]
 
@@ -7,12 +8,14 @@ All in one process, alternating, the best of three; random weights of triglot-ti
 
 import argparse
 import time
+from unittest import mock
 
 import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.utils import logging
 
 from triglot import extend_text_model
+from triglot.modeling.language_model import generation_triglot
+from triglot.training.new_text_model import new_text_model
 
 TEXT_ROWS, EOS = 1_000, 2
 GRID = (14, 14)  # an image span has an exact length: 196 codes, two borders and <eos>
@@ -22,11 +25,9 @@ NEW_IDS = GRID[0] * GRID[1] + 3
 def build_model():
     """A token LM of 6M parameters with 1,000 text rows, 500 speech codes and 64 image codes."""
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(
-        LlamaConfig(
-            vocab_size=TEXT_ROWS, hidden_size=256, intermediate_size=704, num_hidden_layers=6, num_attention_heads=4,
-            tie_word_embeddings=True,
-        )
+    base = new_text_model(
+        4, qk_norm=True, vocab_size=TEXT_ROWS, hidden_size=256, intermediate_size=704, num_hidden_layers=6,
+        num_attention_heads=8, tie_word_embeddings=True,
     )  # fmt: skip
     media = [{"name": "speech", "size": 500, "frame_rate": 25.0}, {"name": "image", "size": 64, "grid": list(GRID)}]
     model = extend_text_model(base, media, "mean").eval()
@@ -49,16 +50,22 @@ def main() -> None:
     model = build_model()
     model.generation_config.span_grammar = {"tasks": {"T2I": ["image"]}}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; tokens/s, best of three")
-    print("| rows | bare Llama | token LM | token LM + span grammar |\n|---|---|---|---|")
+    print("| rows | bare text LM | token LM | fused | fused + span grammar |\n|---|---|---|---|---|")
     for rows in arguments.rows:
         prompt = torch.randint(3, TEXT_ROWS, (rows, 40))
         shared = {"attention_mask": torch.ones_like(prompt), "do_sample": False}
         free = {**shared, "max_new_tokens": NEW_IDS, "min_new_tokens": NEW_IDS}
-        ways = [(model.language_model, free), (model, free), (model, {**shared, "task": "T2I"})]
+        ways = [
+            (model.language_model, free, False),
+            (model, free, False),
+            (model, free, True),
+            (model, {**shared, "task": "T2I"}, True),
+        ]
         best = [0.0] * len(ways)
         for _ in range(3):
-            for index, (which, options) in enumerate(ways):
-                best[index] = max(best[index], measure(which, prompt, options))
+            for index, (which, options, fused) in enumerate(ways):
+                with mock.patch.object(generation_triglot, "can_fuse", return_value=fused):
+                    best[index] = max(best[index], measure(which, prompt, options))
         print(f"| {rows} | " + " | ".join(f"{speed:.0f}" for speed in best) + " |")
 
 

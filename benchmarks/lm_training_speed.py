@@ -1,4 +1,4 @@
-"""LM training: useful tokens/s of packed rows, against the same Llama in a Trainer that pads.
+"""LM training: useful tokens/s of packed rows, against the same text LM in a Trainer that pads.
 
     python benchmarks/lm_training_speed.py [--model hub_configs/triglot-tiny] [--rows 400] [--steps 12]
 
@@ -18,9 +18,10 @@ import torch
 from torch.utils.data import default_collate
 from transformers import (
     AutoModel,
+    AutoModelForCausalLM,
     AutoProcessor,
     DataCollatorForSeq2Seq,
-    LlamaForCausalLM,
+    PreTrainedModel,
     Trainer,
     TrainerCallback,
 )
@@ -104,9 +105,9 @@ def main() -> None:
     alone = [{name: example[name] for name in ("input_ids", "labels")} for example in examples]
     pad = DataCollatorForSeq2Seq(processor.tokenizer, label_pad_token_id=IGNORE)
 
-    def llama() -> LlamaForCausalLM:
+    def text_model() -> PreTrainedModel:
         torch.manual_seed(0)
-        return LlamaForCausalLM(sizes)
+        return AutoModelForCausalLM.from_config(sizes, dtype=torch.float32)
 
     def triglot_model(compiled: bool):
         model = AutoModel.from_pretrained(arguments.model, dtype=torch.float32)
@@ -120,8 +121,8 @@ def main() -> None:
     best: dict[str, float] = {}
     for _ in range(arguments.rounds):
         for name, measure in {
-            "padded Trainer, Llama": lambda: speed(
-                llama(), alone, pad, lambda batch: int(batch["attention_mask"].sum()), lm, arguments.steps, padded_batch
+            "padded Trainer, text LM": lambda: speed(
+                text_model(), alone, pad, lambda batch: int(batch["attention_mask"].sum()), lm, arguments.steps, padded_batch
             ),
             "packed, Triglot": lambda: speed(
                 triglot_model(False), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size
