@@ -1,13 +1,13 @@
 """A text LM from nothing that soon listens: weights of a size that fits its width, queries and keys of one length, heads that
 may start as a short convolution."""
 
-import math
 from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from ..processing.errors import TriglotError
+from .runs import fitting_deviation
 
 LOOK_BACK_SHARPNESS = 4.0  # length of a frequency's key bias: scores fall by some 2 one place off, by 8 two places off
 
@@ -17,9 +17,7 @@ def new_text_model(
 ) -> LlamaForCausalLM | Qwen3ForCausalLM:
     """A Llama, or a Qwen3, with random weights.
 
-    The usual standard deviation of 0.02 suits widths of thousands: in a narrow model scores of attention then start
-    near 0, every head averages over all it may see, and it takes thousands of steps until one looks anywhere.
-    Here it is 0.8 / sqrt(hidden_size), 0.05 at 256, unless `initializer_range` is given.
+    Their deviation is `fitting_deviation` unless `initializer_range` is given.
 
     Args:
         look_back_heads: So many heads of every layer start by reading the id 1, 2, 3, ... places back, as a causal
@@ -36,7 +34,7 @@ def new_text_model(
     if not 0 <= look_back_heads <= heads:
         raise TriglotError(f"look_back_heads is {look_back_heads}; allowed is 0 to num_attention_heads, {heads}.")
     config = {
-        "initializer_range": 0.8 / math.sqrt(config["hidden_size"]),
+        "initializer_range": fitting_deviation(config["hidden_size"]),
         "num_key_value_heads": heads,
         "head_dim": config["hidden_size"] // heads,
         "attention_bias": look_back_heads > 0,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import uuid
@@ -15,7 +16,9 @@ from transformers.trainer_utils import get_last_checkpoint
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
+from .muon import Muon
 
+OPTIMIZERS = ("adamw", "muon")
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
 FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers", "compile")
@@ -104,6 +107,29 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         data_seed=seed,
         **more,
     )
+
+
+def check_optimizer(name: str) -> None:
+    """Raises TriglotError for a name that is not in `OPTIMIZERS`."""
+    if name not in OPTIMIZERS:
+        raise TriglotError(f"optimizer is {name!r}; allowed is {' or '.join(OPTIMIZERS)}.")
+
+
+def chosen_optimizers(model: torch.nn.Module, arguments: Any) -> tuple[torch.optim.Optimizer | None, None]:
+    """For `Trainer(optimizers=...)`: Muon where the stage's `optimizer` says so, else None for the AdamW that Trainer makes."""
+    if arguments.optimizer != "muon":
+        return None, None
+    betas = (0.9, getattr(arguments, "adam_beta2", 0.999))
+    return Muon(model, arguments.learning_rate, betas=betas, weight_decay=arguments.weight_decay), None
+
+
+def fitting_deviation(width: int) -> float:
+    """Of new weights: 0.8 / sqrt(width), 0.05 at 256.
+
+    transformers' 0.02 suits widths of thousands: in a narrow model scores of attention then start near 0, every head averages
+    over all it may see, and it takes thousands of steps until one looks anywhere (docs/experiments.md).
+    """
+    return 0.8 / math.sqrt(width)
 
 
 def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] = ("checkpoints",)) -> None:

@@ -26,7 +26,7 @@ from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
-from .runs import open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
 ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
 
@@ -47,6 +47,7 @@ class DecoderArguments:
     num_mel_bins: int = 80
     max_steps: int = 2_000
     batch_size: int = 16
+    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
@@ -60,6 +61,7 @@ class DecoderArguments:
     def __post_init__(self):
         if self.dtype not in ("float32", "float16"):
             raise TriglotError(f'dtype is {self.dtype!r}; allowed is "float32" or "float16".')
+        check_optimizer(self.optimizer)
         for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
             if getattr(self, name) < 1:
                 raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
@@ -136,6 +138,7 @@ def fit_decoder(
         args=trainer_arguments(checkpoints, arguments, seed=seed),
         train_dataset=crops,
         data_collator=collate_crops,
+        optimizers=chosen_optimizers(model, arguments),
     )
     trainer.train(resume_from_checkpoint=last)
     save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir)

@@ -26,7 +26,7 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
-from .runs import open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, fitting_deviation, open_run, save_whole, trainer_arguments
 from .text_normaliser import normalise_text
 
 
@@ -46,6 +46,7 @@ class EncoderArguments:
     epochs: float = 6.0
     max_steps: int = -1  # above 0: instead of epochs
     batch_size: int = 16  # crops per step and device
+    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
     learning_rate: float = 1e-3  # peak; cosine decay to 0
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -58,6 +59,9 @@ class EncoderArguments:
     save_steps: int = 500
     logging_steps: int = 50
     num_workers: int = 0  # processes that read sound files
+
+    def __post_init__(self):
+        check_optimizer(self.optimizer)
 
 
 class WaveformDataset(torch.utils.data.Dataset):
@@ -169,6 +173,7 @@ def train_encoder(
         ctc_characters="".join(sorted(set().union(*transcripts))),
         ctc_weight=arguments.ctc_weight,
         ctc_share=arguments.ctc_share,
+        initializer_range=fitting_deviation(arguments.hidden_size),
     )
     crop_samples = int(arguments.crop_seconds * config.sampling_rate)
     if crop_samples < config.samples_per_frame:
@@ -178,11 +183,13 @@ def train_encoder(
         waveforms = TranscribedWaveforms(waveforms, transcripts, config.ctc_characters)
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
+    model = BestRqForPreTraining(config)
     trainer = Trainer(
-        model=BestRqForPreTraining(config),
+        model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
         data_collator=CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share),
         train_dataset=waveforms,
+        optimizers=chosen_optimizers(model, arguments),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     model = trainer.accelerator.unwrap_model(trainer.model)

@@ -25,7 +25,7 @@ from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, tr
 from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
-from .runs import open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 from .text_normaliser import normalise_text
 
 LANGUAGES = ("en", "es", "hi")
@@ -44,6 +44,7 @@ class JudgeArguments:
     other_voice_share: float = 0.4  # of the strings: by a smaller or larger speaker
     max_steps: int = 4_000
     batch_size: int = 24
+    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
     learning_rate: float = 1.5e-3
     warmup_steps: int = 200
     weight_decay: float = 0.01
@@ -53,6 +54,9 @@ class JudgeArguments:
     save_steps: int = 500
     logging_steps: int = 50
     num_workers: int = 1
+
+    def __post_init__(self):
+        check_optimizer(self.optimizer)
 
 
 def vocabulary() -> dict[str, list[str]]:
@@ -155,11 +159,13 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     )  # fmt: skip
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
+    model = Judge(config)
     trainer = Trainer(
-        model=Judge(config),
+        model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
         data_collator=StringCollator(config.characters),
         train_dataset=strings,
+        optimizers=chosen_optimizers(model, arguments),
     )
     trainer.train(resume_from_checkpoint=checkpoint)
     save_whole(trainer.accelerator.unwrap_model(trainer.model).cpu().to(getattr(torch, arguments.dtype)), output_dir)

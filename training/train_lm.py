@@ -21,11 +21,9 @@ from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
-from .muon import Muon
 from .new_text_model import new_text_model
-from .runs import open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
-OPTIMIZERS = ("adamw", "muon")
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 
 
@@ -72,8 +70,7 @@ class LmArguments:
     def __post_init__(self):
         if self.dtype not in ("float32", "float16", "bfloat16"):
             raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
-        if self.optimizer not in OPTIMIZERS:
-            raise TriglotError(f"optimizer is {self.optimizer!r}; allowed is {' or '.join(OPTIMIZERS)}.")
+        check_optimizer(self.optimizer)
         if not 0 < self.media_weight <= 1:
             raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
         for language in self.languages.split():
@@ -190,7 +187,7 @@ def train_lm(
         "model": model,
         "args": settings,
         "train_dataset": packed,
-        "optimizers": (_optimizer(model, arguments), None),
+        "optimizers": chosen_optimizers(model, arguments),
         "compute_loss_func": WeighedLoss(processor.modalities[0]["size"], arguments.media_weight)
         if arguments.media_weight < 1
         else None,
@@ -232,13 +229,6 @@ class WeighedLoss:
         weights = torch.where(targets < self.text_size, 1.0, self.media_weight)
         losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         return (losses * weights).sum() / (num_items_in_batch if num_items_in_batch is not None else len(targets))
-
-
-def _optimizer(model: PreTrainedModel, arguments: LmArguments) -> torch.optim.Optimizer | None:
-    """None for the one that Trainer makes."""
-    if arguments.optimizer != "muon":
-        return None
-    return Muon(model, arguments.learning_rate, betas=(0.9, arguments.adam_beta2), weight_decay=arguments.weight_decay)
 
 
 def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:

@@ -7,7 +7,15 @@ import pytest
 
 from triglot import TriglotError
 from triglot.training.data import phrases
-from triglot.training.data.phrases import ADJECTIVES, NOUNS, PATTERNS, TOPICS, number_words, random_phrase
+from triglot.training.data.phrases import (
+    ADJECTIVES,
+    NOUNS,
+    PATTERNS,
+    TOPICS,
+    number_words,
+    random_fragment,
+    random_phrase,
+)
 from triglot.training.data.scenes import SCENE_LANGUAGES
 
 ALPHABETS = {
@@ -464,3 +472,22 @@ def test_refused():
     for number, language in ((101, "en"), (-1, "es"), (5, "fr")):
         with pytest.raises(TriglotError, match="0 to 100"):
             number_words(number, language)
+
+
+def test_fragments_are_short_and_no_sentence_of_the_world():
+    rng = random.Random(0)
+    fragments = [random_fragment(rng) for _ in range(3_000)]
+    assert all(1 <= len(text.split()) <= 6 for fragment in fragments for text in fragment)
+    rng = random.Random(1)
+    sentences = {random_phrase(rng).english for _ in range(3_000)}
+    assert not sentences & {english for english, _, _ in fragments}
+    assert len({english.split()[-1] for english, _, _ in fragments}) > 350  # rare words as well
+
+
+def test_a_fragment_has_one_translation():
+    rng = random.Random(0)
+    into_spanish, into_english = {}, {}
+    for english, spanish, hindi in (random_fragment(rng) for _ in range(5_000)):
+        assert into_spanish.setdefault(english, spanish) == spanish
+        into_english.setdefault((spanish, hindi), set()).add(english)
+    assert max(map(len, into_english.values())) <= 2  # 'your' and 'his' may be one word, never more

@@ -5,6 +5,7 @@ import pytest
 
 from triglot import FeatureUnits, TriglotError
 from triglot.processing.audio_io import load_audio
+from triglot.training.data import token_rows
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world, speak
 from triglot.training.data.token_rows import (
     DatasetRows,
@@ -49,13 +50,40 @@ def test_a_word_of_one_quick_sound_is_a_row_too(random_checkpoint, monkeypatch):
     assert all(len(row["speech_source"]) >= 4 for row in rows)  # 0.2 s of 25 Hz; 0.09 s is no audio at all
 
 
-def test_fragments_are_a_few_words_of_one_sentence(random_checkpoint):
-    rows = world(random_checkpoint, fragment_rows=30)(0, 30)
-    counts = [len(row["text_source"].split()) for row in rows]
+def test_fragments_are_words_of_a_sentence_or_of_the_dictionary(random_checkpoint):
+    rows = world(random_checkpoint, fragment_rows=60)(0, 60)
+    neighbours = [row for row in rows if "target_language" not in row]
+    listed = [row for row in rows if "target_language" in row]
+    assert len(neighbours) > 15 and len(listed) > 15
+    counts = [len(row["text_source"].split()) for row in neighbours]
     assert set(counts) == {1, 2, 3, 4} and counts.count(1) > counts.count(4)
-    assert {row["source_language"] for row in rows} == {"en", "es", "hi"}
-    assert all(row["speech_source"] and "target_language" not in row for row in rows)
+    assert all(row["text_target"] and row["source_language"] != row["target_language"] for row in listed)
+    assert {row["source_language"] for row in neighbours} == {"en", "es", "hi"}
+    assert all(row["speech_source"] and "speech_target" not in row for row in rows)
     assert {row["recorded"] for row in rows} == {True, False}
+
+
+def test_words_as_text_alone_come_last(random_checkpoint):
+    rows = world(random_checkpoint, text_rows=1, text_fragment_rows=20)(0, 21)
+    assert len(rows[0]["text_source"].split()) >= 3
+    assert all(1 <= len(row["text_source"].split()) <= 6 and row["text_target"] for row in rows[1:])
+    assert not any("speech_source" in row for row in rows)
+
+
+def test_of_several_phrases_the_one_with_the_rarest_word_is_taken(random_checkpoint):
+    def items(choice):
+        rows = world(random_checkpoint, text_rows=400, rare_choice=choice)(0, 400)
+        return [row["text_source"] for row in rows]
+
+    plain, rare = items(1), items(3)
+    scene = {text for text in plain if text.split()[0] in ("a", "un", "una", "एक") and text in rare}
+    assert len(scene) > 100, "scenes stay as they are"
+    counts = token_rows._word_counts()
+
+    def mean_of_rarest(texts):
+        return np.mean([min(counts[word] for word in text.split()) for text in texts if text not in scene])
+
+    assert mean_of_rarest(rare) < 0.6 * mean_of_rarest(plain)
 
 
 def test_other_rows_are_sounds_in_which_nothing_is_said(random_checkpoint):
@@ -72,15 +100,16 @@ def test_targets_are_clean_and_recorded_sources_are_not(random_checkpoint):
         wave, rate = speak(text, language, speaker)
         return units.encode([load_audio_tensor(wave, rate)])[0].tolist()
 
-    (recorded,) = world(random_checkpoint, recorded_share=1.0)(0, 1)
+    recorded = world(random_checkpoint, recorded_share=1.0)(0, 4)
     (plain,) = world(random_checkpoint, recorded_share=0.0)(0, 1)
-    assert recorded["recorded"] and not plain["recorded"]
-    for row in (recorded, plain):
+    assert all(row["recorded"] for row in recorded) and not plain["recorded"]
+    for row in (*recorded, plain):
         assert row["speech_target"] == clean(row["text_target"], row["target_language"], row["speaker"])
     assert plain["speech_source"] == clean(plain["text_source"], plain["source_language"], plain["speaker"])
-    assert recorded["speech_source"] != clean(
-        recorded["text_source"], recorded["source_language"], recorded["speaker"]
-    )
+    changed = [
+        row["speech_source"] != clean(row["text_source"], row["source_language"], row["speaker"]) for row in recorded
+    ]
+    assert any(changed), "some rooms are quiet, not all"
 
 
 def load_audio_tensor(wave, rate):

@@ -12,6 +12,7 @@ would speak their source sound leave them out.
 import functools
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ from ...processing.whole_files import whole_file
 from .augment import RecordingConditions, resample_voice
 from .demo_world import speak
 from .no_speech import no_speech
-from .splits import TRAINING_VOICES, random_speaker, training_sentences
+from .phrases import Phrase, random_fragment
+from .scenes import SCENE_LANGUAGES
+from .splits import TRAINING_VOICES, Item, random_speaker, training_sentences
 
 OTHER_VOICE_SHARE = 0.5  # of recorded sources: by a larger or smaller speaker, for voices that training lacks
 
@@ -53,30 +56,38 @@ SCHEMA = pyarrow.schema(
 )
 
 
+ROW_KINDS = ("rows", "text_rows", "wordless_rows", "fragment_rows", "text_fragment_rows")  # on the fly, in this order
+COUNTED_SENTENCES = 5_000  # whose words say what is rare
+
+
 @dataclass(frozen=True)
 class TokensArguments:
     """Settings of the stage."""
 
-    rows: int = 0  # of the demo world, spoken on the fly; where all four are 0, those of the data stage as they are
+    rows: int = 0  # of the demo world, spoken on the fly; where all kinds are 0, those of the data stage as they are
     text_rows: int = 0  # further rows of the demo world that hold text alone, for tasks from text to text
     wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
     fragment_rows: int = 0  # further rows of a few words each: in short speech there is no place to lose
+    text_fragment_rows: int = 0  # further rows of a few words as text alone: a dictionary
+    rare_choice: int = 1  # so many phrases are drawn for a row, and the one with the rarest word is taken
     recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
     shard_rows: int = 500
     workers: int = 1  # processes
 
     def __post_init__(self):
-        counts = {name: getattr(self, name) for name in ("rows", "text_rows", "wordless_rows", "fragment_rows")}
-        if min(counts.values()) < 0 or min(self.shard_rows, self.workers) < 1 or not 0 <= self.recorded_share <= 1:
+        counts = {name: getattr(self, name) for name in ROW_KINDS}
+        least = min(self.shard_rows, self.workers, self.rare_choice)
+        if min(counts.values()) < 0 or least < 1 or not 0 <= self.recorded_share <= 1:
             raise TriglotError(
-                f"{counts}, shard_rows {self.shard_rows}, workers {self.workers}, recorded_share {self.recorded_share}: rows "
-                "are at least 0, shard_rows and workers at least 1, recorded_share is 0 to 1."
+                f"{counts}, shard_rows {self.shard_rows}, workers {self.workers}, rare_choice {self.rare_choice}, "
+                f"recorded_share {self.recorded_share}: rows are at least 0, shard_rows, workers and rare_choice at least 1, "
+                "recorded_share is 0 to 1."
             )
 
     @property
     def in_all(self) -> int:
         """Rows on the fly of all kinds."""
-        return self.rows + self.text_rows + self.wordless_rows + self.fragment_rows
+        return sum(getattr(self, name) for name in ROW_KINDS)
 
 
 @functools.cache
@@ -130,7 +141,7 @@ class DemoWorldRows:
     """Token rows of the demo world, made when they are asked for; row i depends on the seed and i alone.
 
     In order: `rows` sentences in two languages, `text_rows` with their texts alone, `wordless_rows` in which nothing is said,
-    `fragment_rows` of one to four words in one language.
+    `fragment_rows` of one to six words, half of them in one language, `text_fragment_rows` of such words in two.
     """
 
     tokenizer_dir: str
@@ -143,44 +154,64 @@ class DemoWorldRows:
 
     def _row(self, index: int) -> dict[str, Any]:
         rng = random.Random(f"{self.seed}-{index}")
-        wanted = self.arguments
-        if index >= wanted.rows + wanted.text_rows + wanted.wordless_rows:
-            return self._fragment(rng)
-        if index >= wanted.rows + wanted.text_rows:
-            return self._wordless(rng)
-        (item,) = training_sentences(1, seed=rng.getrandbits(32))
-        speaker = random_speaker(rng, TRAINING_VOICES)
+        for kind in ROW_KINDS:
+            count = getattr(self.arguments, kind)
+            if index < count:
+                break
+            index -= count
+        makers = (self._sentence, self._text, self._wordless, self._fragment, self._text_fragment)
+        return makers[ROW_KINDS.index(kind)](rng)
+
+    def _texts(self, rng: random.Random, sentences: Mapping[str, str]) -> dict[str, Any]:
+        """The columns of text of something said in all languages, from one of them to another."""
         source, target = rng.sample(self.languages, 2)
-        texts = {
-            "text_source": item.sentence(source),
-            "text_target": item.sentence(target),
+        return {
+            "text_source": sentences[source],
+            "text_target": sentences[target],
             "source_language": source,
             "target_language": target,
         }
-        if index >= wanted.rows:
-            return {**texts, "recorded": False}
-        recorded = rng.random() < wanted.recorded_share
+
+    def _item(self, rng: random.Random) -> dict[str, str]:
+        """A sentence of the training set in every language."""
+        (item,) = training_sentences(1, seed=rng.getrandbits(32))
+        if isinstance(item, Phrase) and self.arguments.rare_choice > 1:
+            more = training_sentences(self.arguments.rare_choice - 1, seed=rng.getrandbits(32), scenes_share=0.0)
+            item = min((item, *more), key=rarest)
+        return {language: item.sentence(language) for language in self.languages}
+
+    def _text(self, rng: random.Random) -> dict[str, Any]:
+        return {**self._texts(rng, self._item(rng)), "recorded": False}
+
+    def _sentence(self, rng: random.Random) -> dict[str, Any]:
+        texts, speaker = self._texts(rng, self._item(rng)), random_speaker(rng, TRAINING_VOICES)
+        recorded = rng.random() < self.arguments.recorded_share
         return {
-            "speech_source": self._codes(texts["text_source"], source, speaker, rng if recorded else None),
-            "speech_target": self._codes(texts["text_target"], target, speaker, None),
+            "speech_source": self._codes(
+                texts["text_source"], texts["source_language"], speaker, rng if recorded else None
+            ),
+            "speech_target": self._codes(texts["text_target"], texts["target_language"], speaker, None),
             **texts,
             "speaker": speaker,
             "recorded": recorded,
         }
 
     def _fragment(self, rng: random.Random) -> dict[str, Any]:
-        """Some neighbouring words of a sentence, without their translation."""
-        (item,) = training_sentences(1, seed=rng.getrandbits(32))
-        language, speaker = rng.choice(self.languages), random_speaker(rng, TRAINING_VOICES)
-        words = item.sentence(language).split()
-        count = min(rng.choice(FRAGMENT_WORDS), len(words))
-        start = rng.randrange(len(words) - count + 1)
-        text = " ".join(words[start : start + count])
-        recorded = rng.random() < self.arguments.recorded_share
-        return {
-            "speech_source": self._codes(text, language, speaker, rng if recorded else None),
-            "text_source": text, "source_language": language, "speaker": speaker, "recorded": recorded,
-        }  # fmt: skip
+        """Some neighbouring words of a sentence, without their translation, or some words that are none, with it."""
+        if rng.random() < 0.5:
+            texts = self._texts(rng, dict(zip(SCENE_LANGUAGES, random_fragment(rng))))
+        else:
+            language = rng.choice(self.languages)
+            words = self._item(rng)[language].split()
+            count = min(rng.choice(FRAGMENT_WORDS), len(words))
+            start = rng.randrange(len(words) - count + 1)
+            texts = {"text_source": " ".join(words[start : start + count]), "source_language": language}
+        speaker, recorded = random_speaker(rng, TRAINING_VOICES), rng.random() < self.arguments.recorded_share
+        codes = self._codes(texts["text_source"], texts["source_language"], speaker, rng if recorded else None)
+        return {"speech_source": codes, **texts, "speaker": speaker, "recorded": recorded}
+
+    def _text_fragment(self, rng: random.Random) -> dict[str, Any]:
+        return {**self._texts(rng, dict(zip(SCENE_LANGUAGES, random_fragment(rng)))), "recorded": False}
 
     def _wordless(self, rng: random.Random) -> dict[str, Any]:
         """A sound without words, whose translation is a moment of silence."""
@@ -204,6 +235,19 @@ class DemoWorldRows:
                 wave = resample_voice(wave, noise)
             wave = RecordingConditions.draw(noise).apply(wave, rate, noise)
         return _encode(units, load_audio(wave, rate, target_rate=units.config.sampling_rate))
+
+
+@functools.cache
+def _word_counts() -> Counter[str]:
+    """How often each word of any language comes in the training set."""
+    items = training_sentences(COUNTED_SENTENCES)
+    return Counter(word for item in items for language in SCENE_LANGUAGES for word in item.sentence(language).split())
+
+
+def rarest(item: Item) -> int:
+    """How often the rarest of a sentence's words, in any language, comes in `COUNTED_SENTENCES` of the training set."""
+    counts = _word_counts()
+    return min(counts[word] for language in SCENE_LANGUAGES for word in item.sentence(language).split())
 
 
 def shard_path(folder: Path, index: int) -> Path:

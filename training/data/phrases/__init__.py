@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from ....processing.errors import TriglotError
 from ..scenes import SCENE_LANGUAGES
 from . import patterns_home, patterns_people, patterns_time, patterns_town  # noqa: F401  (they register their patterns)
+from .fragments import random_fragment
 from .grammar import _noun_phrase as _noun_phrase
 from .grammar import _spelt
 from .inflection import Parallel
@@ -39,6 +40,7 @@ __all__ = [
     "Phrase",
     "number_words",
     "ordinal_words",
+    "random_fragment",
     "random_phrase",
 ]
 
