@@ -86,7 +86,7 @@ class Muon(torch.optim.Optimizer):
             for weight in alike:
                 momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
                 momentum.lerp_(weight.grad, 1 - group["momentum"])
-                ahead.append(weight.grad.lerp(momentum, group["momentum"]))
+                ahead.append(torch.lerp(weight.grad, momentum, group["momentum"]))  # type: ignore[arg-type]
             scale = ADAMW_RMS * math.sqrt(max(shape))
             for weight, update in zip(alike, orthogonal(torch.stack(ahead)).to(alike[0].dtype)):
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)

@@ -17,7 +17,7 @@ from transformers import LlamaForCausalLM, PreTrainedModel, Qwen3ForCausalLM
 MOST_PARAMETERS = 100_000_000  # above it, computing is what takes the time, and a copy of the weights is not small
 
 
-def can_fuse(model: nn.Module) -> bool:
+def can_fuse(model: Any) -> bool:
     """Whether `FusedDecoder` computes what this causal LM computes: exact class, plain linear layers, float32, no hooks."""
     if type(model) not in (LlamaForCausalLM, Qwen3ForCausalLM) or model.training:
         return False
@@ -62,7 +62,8 @@ class FusedDecoder:
     """
 
     def __init__(self, model: PreTrainedModel, mask: torch.Tensor, length: int):
-        config, inner = model.config, model.model
+        inner: Any = model.model
+        config: Any = model.config
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.eps = config.rms_norm_eps
@@ -126,7 +127,7 @@ class FusedDecoder:
         return ((seen[None] & real) | own[None])[:, None]
 
 
-def _fused(layer: nn.Module) -> _Layer:
+def _fused(layer: Any) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
     qkv, gate_up = (attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)
     return _Layer(
