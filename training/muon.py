@@ -84,7 +84,10 @@ class Muon(torch.optim.Optimizer):
         for shape, alike in shapes.items():
             ahead = []
             for weight in alike:
-                momentum = self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                momentum = state["momentum"]
                 momentum.lerp_(weight.grad, 1 - group["momentum"])
                 ahead.append(torch.lerp(weight.grad, momentum, group["momentum"]))  # type: ignore[arg-type]
             scale = ADAMW_RMS * math.sqrt(max(shape))

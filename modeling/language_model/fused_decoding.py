@@ -1,8 +1,8 @@
-"""Step by step in half the time: a small Llama or Qwen3 without the cost of many small calls.
+"""Decoding step by step: a small Llama or Qwen3 without the cost of many small calls.
 
 A model of some million parameters spends most of a step on calling, not on computing. Here a layer takes three products instead
-of seven (query, key and value in one, gate and up in one), keys and values go into one buffer that is never copied, and masks
-are made once. The ids are those of the ordinary loop, up to rounding in the sixth digit of the scores.
+of seven (query, key and value in one, gate and up in one), keys and values go into one buffer that is never copied, and a mask
+is made only where rows are padded. The ids are those of the ordinary loop, up to rounding in the sixth digit of the scores.
 
 Shapes: B rows, T new ids, t ids so far, D width, H heads, G key/value heads, d of a head, V ids of the vocabulary.
 """
