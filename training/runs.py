@@ -77,8 +77,9 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     """TrainingArguments from a stage's dataclass: the same rule for devices, precision, saving and logs everywhere.
 
     The dataclass has max_steps, batch_size, learning_rate, warmup_steps, weight_decay, max_grad_norm, bf16, save_steps
-    and logging_steps; `epochs`, `num_workers` and `adam_beta2` if the stage knows them.
+    and logging_steps; `epochs`, `num_workers`, `adam_beta2` and `decay_steps` if the stage knows them.
     """
+    decay_steps = getattr(arguments, "decay_steps", 0)
     has_cuda = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(checkpoints),
@@ -92,7 +93,8 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         weight_decay=arguments.weight_decay,
         adam_beta2=getattr(arguments, "adam_beta2", 0.999),
         max_grad_norm=arguments.max_grad_norm,
-        lr_scheduler_type=more.pop("lr_scheduler_type", "cosine"),
+        lr_scheduler_type="warmup_stable_decay" if decay_steps else "cosine",
+        lr_scheduler_kwargs={"num_decay_steps": decay_steps, "decay_type": "1-sqrt"} if decay_steps else None,
         bf16=arguments.bf16 and (not has_cuda or torch.cuda.is_bf16_supported()),
         use_cpu=not has_cuda,
         save_strategy="steps",

@@ -18,7 +18,7 @@ from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
-from .data.packing import PackedRows
+from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .new_text_model import new_text_model
@@ -43,6 +43,8 @@ class LmArguments:
     init: str = "mean"  # of the new rows: zero | mean | centroids
     languages: str = "en es"  # ISO codes; the first is the default
     tasks: str = DEFAULT_TASKS  # comma between; "ASR: 0.5" for examples of half of the rows
+    first_tasks: str = ""  # of the first `first_steps` steps, as `tasks`; "" for `tasks` from the start
+    first_steps: int = 0  # a model learns to listen and to translate in half the time while it need not speak
     both_directions: bool = False  # read each row from target to source as well
     image_codes: int = 64  # rows kept for an image tokenizer; 0 for none
     image_grid: str = "4 4"  # h w
@@ -54,6 +56,7 @@ class LmArguments:
     optimizer: str = "adamw"  # or "muon", for the matrices inside the layers: fewer steps, each some 0.1 s longer
     learning_rate: float = 1e-3
     warmup_steps: int = 100
+    decay_steps: int = 0  # above 0: the rate stays at its peak until so many last steps; 0: it falls from the start (cosine)
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
@@ -76,20 +79,36 @@ class LmArguments:
         for language in self.languages.split():
             resolve_language(language)
         _ = self.task_weights  # an error now, not after the tokens are made
+        if self.first_steps:
+            _ = self.first_task_weights
+        if not 0 <= self.first_steps <= self.max_steps:
+            raise TriglotError(f"first_steps is {self.first_steps}; allowed is 0 to max_steps, {self.max_steps}.")
+        if not 0 <= self.decay_steps <= self.max_steps:
+            raise TriglotError(f"decay_steps is {self.decay_steps}; allowed is 0 to max_steps, {self.max_steps}.")
 
     @property
     def task_weights(self) -> dict[str, float]:
         """{task: examples of it that a row gives on average}, 1 where nothing is said."""
-        weights: dict[str, float] = {}
-        for entry in self.tasks.split(","):
-            task, colon, weight = (part.strip() for part in entry.partition(":"))
-            try:
-                weights[parse_chain(task).name] = float(weight) if colon else 1.0
-            except ValueError as error:  # a TriglotError is one
-                raise TriglotError(f"tasks holds {entry.strip()!r}; 'ASR' or 'ASR: 0.5' is needed: {error}") from error
-        if not all(0 < weight < 1_000 for weight in weights.values()):
-            raise TriglotError(f"tasks is {self.tasks!r}; weights are above 0 and below 1,000.")
-        return weights
+        return _task_weights("tasks", self.tasks)
+
+    @property
+    def first_task_weights(self) -> dict[str, float]:
+        """The same of `first_tasks`."""
+        return _task_weights("first_tasks", self.first_tasks)
+
+
+def _task_weights(setting: str, tasks: str) -> dict[str, float]:
+    """The weights that a setting like "ASR: 0.5, TTS" holds."""
+    weights: dict[str, float] = {}
+    for entry in tasks.split(","):
+        task, colon, weight = (part.strip() for part in entry.partition(":"))
+        try:
+            weights[parse_chain(task).name] = float(weight) if colon else 1.0
+        except ValueError as error:  # a TriglotError is one
+            raise TriglotError(f"{setting} holds {entry.strip()!r}; 'ASR' or 'ASR: 0.5' is needed: {error}") from error
+    if not all(0 < weight < 1_000 for weight in weights.values()):
+        raise TriglotError(f"{setting} is {tasks!r}; weights are above 0 and below 1,000.")
+    return weights
 
 
 def make_processor(
@@ -170,17 +189,32 @@ def train_lm(
     )
     text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
-    examples = token_examples(rows, processor, arguments.task_weights, seed, arguments.both_directions)
     joint = arguments.ctc_weight > 0
-    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
-    print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+
+    def packed_rows(weights: dict[str, float]) -> PackedRows:
+        examples = token_examples(rows, processor, weights, seed, arguments.both_directions)
+        packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
+        print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+        return packed
+
+    packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
     model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
     if arguments.compile:
         model.language_model.compile()  # in place: names and types of the modules stay
 
     settings = trainer_arguments(
-        output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
+        output_dir / "checkpoints",
+        arguments,
+        seed=seed,
+        activation_checkpointing=arguments.gradient_checkpointing,
+        train_sampling_strategy="sequential" if arguments.first_steps else "random",
     )
+    if arguments.first_steps:
+        step_rows = settings.train_batch_size * settings.world_size
+        packed = InTwoParts(
+            packed_rows(arguments.first_task_weights), packed, arguments.first_steps * step_rows,
+            arguments.max_steps * step_rows, seed,
+        )  # fmt: skip
     if joint:
         add_head(model, len(processor.tokenizer))
     shared: dict[str, Any] = {

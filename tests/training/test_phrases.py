@@ -12,6 +12,7 @@ from triglot.training.data.phrases import (
     NOUNS,
     PATTERNS,
     TOPICS,
+    inflection,
     number_words,
     random_fragment,
     random_phrase,
@@ -39,61 +40,61 @@ today
     hoy es domingo veinticinco de enero
     आज रविवार पच्चीस जनवरी है
 birthday
-    the birthday of lucia is on the fifteenth of april
-    el cumpleaños de lucía es el quince de abril
-    लूसिया का जन्मदिन पंद्रह अप्रैल को है
+    the birthday of maria is on the fifteenth of april
+    el cumpleaños de maría es el quince de abril
+    मारिया का जन्मदिन पंद्रह अप्रैल को है
 meeting
-    the meeting with ravi is on wednesday at a quarter past eleven at night
-    la reunión con ravi es el miércoles a las once y cuarto de la noche
-    रवि के साथ मीटिंग बुधवार को रात सवा ग्यारह बजे है
+    the meeting with pedro is on wednesday at a quarter past eleven at night
+    la reunión con pedro es el miércoles a las once y cuarto de la noche
+    पेद्रो के साथ मीटिंग बुधवार को रात सवा ग्यारह बजे है
 price_question
-    how much do these green belts cost
-    cuánto cuestan estos cinturones verdes
-    इन हरी बेल्टों की क़ीमत क्या है
+    how much do these green umbrellas cost
+    cuánto cuestan estos paraguas verdes
+    इन हरे छातों की क़ीमत क्या है
 price
-    that red pen costs ninety three rupees
-    ese bolígrafo rojo cuesta noventa y tres rupias
-    उस लाल पेन की क़ीमत तिरानवे रुपये है
+    that red phone costs thirty six rupees
+    ese teléfono rojo cuesta treinta y seis rupias
+    उस लाल फ़ोन की क़ीमत छत्तीस रुपये है
 in_another_colour
-    do you have this photo in red
-    tiene usted esta foto en rojo
-    क्या आपके पास यह तस्वीर लाल रंग में है
+    do you have this spoon in red
+    tiene usted esta cuchara en rojo
+    क्या आपके पास यह चम्मच लाल रंग में है
 i_need
-    i need twelve plates of chicken and eight bottles of milk
-    necesito doce platos de pollo y ocho botellas de leche
-    मुझे बारह प्लेट चिकन और आठ बोतल दूध चाहिए
+    i need twelve plates of meat and five eggs
+    necesito doce platos de carne y cinco huevos
+    मुझे बारह प्लेट मांस और पाँच अंडे चाहिए
 needs_thing
-    carlos needs a red mirror
-    carlos necesita un espejo rojo
-    कार्लोस को एक लाल आईना चाहिए
+    emma needs a red chair
+    emma necesita una silla roja
+    एमा को एक लाल कुर्सी चाहिए
 how_it_is
-    this jacket is very dirty
-    esta chaqueta está muy sucia
-    यह जैकेट बहुत गंदी है
+    this belt is very beautiful
+    este cinturón es muy bonito
+    यह बेल्ट बहुत सुंदर है
 comparison
-    my motorbike is newer than our car
-    mi moto es más nueva que nuestro coche
-    मेरी मोटरसाइकिल हमारी कार से ज़्यादा नई है
+    my train is newer than that motorbike
+    mi tren es más nuevo que esa moto
+    मेरी ट्रेन उस मोटरसाइकिल से ज़्यादा नई है
 where_it_is
-    the stadium is in front of the park
-    el estadio está delante del parque
-    स्टेडियम पार्क के सामने है
+    the park is far from the famous cinema
+    el parque está lejos del cine famoso
+    पार्क मशहूर सिनेमाघर से दूर है
 between
-    the river is between the pharmacy and the school
-    el río está entre la farmacia y la escuela
-    नदी दवाख़ाने और स्कूल के बीच में है
+    the village is between the pharmacy and the school
+    el pueblo está entre la farmacia y la escuela
+    गाँव दवाख़ाने और स्कूल के बीच में है
 is_there
-    is there a fountain in front of the hotel
-    hay una fuente delante del hotel
-    क्या होटल के सामने कोई फ़व्वारा है
+    is there a hotel behind the museum
+    hay un hotel detrás del museo
+    क्या संग्रहालय के पीछे कोई होटल है
 nearest
-    excuse me where is the nearest post office
-    disculpe dónde está la oficina de correos más cercana
-    माफ़ कीजिए सबसे नज़दीकी डाकघर कहाँ है
+    excuse me where is the nearest shop
+    disculpe dónde está la tienda más cercana
+    माफ़ कीजिए सबसे नज़दीकी दुकान कहाँ है
 turn
-    go straight for seventy one metres and turn left at the university
-    siga recto setenta y un metros y gire a la izquierda en la universidad
-    इकहत्तर मीटर सीधे जाइए और विश्वविद्यालय पर बाईं ओर मुड़िए
+    go straight for thirty six metres and turn left at the library
+    siga recto treinta y seis metros y gire a la izquierda en la biblioteca
+    छत्तीस मीटर सीधे जाइए और पुस्तकालय पर बाईं ओर मुड़िए
 street
     to get to the temple take the fourth street on the left
     para llegar al templo tome la cuarta calle a la izquierda
@@ -103,181 +104,181 @@ how_far
     el hotel está a treinta y dos minutos de la estación en tren
     होटल स्टेशन से ट्रेन से बत्तीस मिनट की दूरी पर है
 please_bring
-    please bring me eight plates of chicken with pepper
-    por favor tráigame ocho platos de pollo con pimienta
-    कृपया मेरे लिए आठ प्लेट चिकन काली मिर्च के साथ लाइए
+    please bring me eight plates of chicken with oil
+    por favor tráigame ocho platos de pollo con aceite
+    कृपया मेरे लिए आठ प्लेट चिकन तेल के साथ लाइए
 likes
-    carmen likes cheese with rice
-    a carmen le gusta el queso con arroz
-    कारमेन को चावल के साथ पनीर पसंद है
+    the children like bread with fish
+    a los niños les gusta el pan con pescado
+    बच्चों को मछली के साथ ब्रेड पसंद है
 likes_fruit
-    ravi likes potatoes and lemons
-    a ravi le gustan las patatas y los limones
-    रवि को आलू और नींबू पसंद हैं
+    the children like apples and eggs
+    a los niños les gustan las manzanas y los huevos
+    बच्चों को सेब और अंडे पसंद हैं
 prefers
-    ravi prefers cake to chocolate
-    ravi prefiere el pastel al chocolate
-    रवि को चॉकलेट से ज़्यादा केक पसंद है
+    pedro prefers ice cream to chocolate
+    pedro prefiere el helado al chocolate
+    पेद्रो को चॉकलेट से ज़्यादा आइसक्रीम पसंद है
 table_for
     please give us a table for eight people far from the garden
     por favor denos una mesa para ocho personas lejos del jardín
     कृपया हमें बग़ीचे से दूर आठ लोगों के लिए एक मेज़ दीजिए
 for_meal
-    for lunch we want fresh cheese and twelve bowls of yoghurt
-    para el almuerzo queremos queso fresco y doce tazones de yogur
-    दोपहर के खाने के लिए हमें ताज़ा पनीर और बारह कटोरी दही चाहिए
+    for lunch we want fresh cheese and twelve bowls of rice
+    para el almuerzo queremos queso fresco y doce tazones de arroz
+    दोपहर के खाने के लिए हमें ताज़ा पनीर और बारह कटोरी चावल चाहिए
 age
-    your aunt is ninety three years old
-    su tía tiene noventa y tres años
-    आपकी चाची तिरानवे साल की हैं
+    your grandmother is thirty six years old
+    su abuela tiene treinta y seis años
+    आपकी दादी छत्तीस साल की हैं
 siblings
-    our teacher has six daughters and five neighbours
-    nuestra profesora tiene seis hijas y cinco vecinos
-    हमारी अध्यापिका की छह बेटियाँ और पाँच पड़ोसी हैं
+    your wife has six daughters and five friends
+    su esposa tiene seis hijas y cinco amigos
+    आपकी पत्नी की छह बेटियाँ और पाँच दोस्त हैं
 job
-    your daughter is a painter in london
-    su hija es pintora en londres
-    आपकी बेटी लंदन में चित्रकार है
+    our doctor is a lawyer in mumbai
+    nuestro médico es abogado en bombay
+    हमारे डॉक्टर मुंबई में वकील हैं
 lives_with
-    my friend lives in delhi with our neighbour
-    mi amigo vive en delhi con nuestro vecino
-    मेरा दोस्त हमारे पड़ोसी के साथ दिल्ली में रहता है
+    our teacher lives in berlin with ravi
+    nuestra profesora vive en berlín con ravi
+    हमारी अध्यापिका रवि के साथ बर्लिन में रहती हैं
 doing_now
-    my mother is not choosing the dress
-    mi madre no está eligiendo el vestido
-    मेरी माँ पोशाक नहीं चुन रही हैं
+    my doctor is eating a mango
+    mi médico está comiendo un mango
+    मेरे डॉक्टर एक आम खा रहे हैं
 habit
-    diego cleans the house every sunday
-    diego limpia la casa todos los domingos
-    डिएगो हर रविवार को घर साफ़ करता है
+    carlos buys the potatoes every sunday
+    carlos compra las patatas todos los domingos
+    कार्लोस हर रविवार को आलू ख़रीदता है
 frequency
-    your father usually works in the university
-    su padre normalmente trabaja en la universidad
-    आपके पिता जी आम तौर पर विश्वविद्यालय में काम करते हैं
+    your mother usually makes bread
+    su madre normalmente hace pan
+    आपकी माँ आम तौर पर ब्रेड बनाती हैं
 future
-    our grandfather will wash the shirts this evening
-    nuestro abuelo lavará las camisas esta tarde
-    हमारे दादा जी आज शाम को कमीज़ें धोएँगे
+    the children will listen to the story this evening
+    los niños escucharán el cuento esta tarde
+    बच्चे आज शाम को कहानी सुनेंगे
 forecast
-    on wednesday it will be foggy in moscow
-    el miércoles habrá niebla en moscú
-    बुधवार को मॉस्को में कोहरा होगा
+    on wednesday it will be foggy in delhi and it will be windy in rome
+    el miércoles habrá niebla en delhi y hará viento en roma
+    बुधवार को दिल्ली में कोहरा होगा और रोम में तेज़ हवा चलेगी
 weather_now
-    today it is raining in tokyo but it is very hot in barcelona
-    hoy está lloviendo en tokio pero hace mucho calor en barcelona
-    आज टोक्यो में बारिश हो रही है लेकिन बार्सिलोना में बहुत गर्मी है
+    today it is raining in barcelona but it is very hot in london
+    hoy está lloviendo en barcelona pero hace mucho calor en londres
+    आज बार्सिलोना में बारिश हो रही है लेकिन लंदन में बहुत गर्मी है
 climate
-    in nepal it is usually hot in august
-    en nepal normalmente hace calor en agosto
-    नेपाल में अगस्त में आम तौर पर गर्मी होती है
+    in france it is usually sunny in march
+    en francia normalmente hace sol en marzo
+    फ़्रांस में मार्च में आम तौर पर धूप होती है
 temperature
     on tuesday the temperature in barcelona will be thirty seven degrees
     el martes la temperatura en barcelona será de treinta y siete grados
     मंगलवार को बार्सिलोना में तापमान सैंतीस डिग्री होगा
 if_it_rains
-    if it snows on friday arjun will close the drawer
-    si el viernes nieva arjun cerrará el cajón
-    अगर शुक्रवार को बर्फ़ गिरेगी तो अर्जुन दराज़ बंद करेगा
+    if it snows on friday david will sleep in the bedroom
+    si el viernes nieva david dormirá en el dormitorio
+    अगर शुक्रवार को बर्फ़ गिरेगी तो डेविड शयनकक्ष में सोएगा
 introduction
-    hello my name is arjun and i am from nepal
-    hola me llamo arjun y soy de nepal
-    नमस्ते मेरा नाम अर्जुन है और मैं नेपाल से हूँ
+    hello my name is rahul and i am from london
+    hola me llamo rahul y soy de londres
+    नमस्ते मेरा नाम राहुल है और मैं लंदन से हूँ
 how_is
-    good morning john how is rahul
-    buenos días john cómo está rahul
-    सुप्रभात जॉन राहुल कैसा है
+    good morning ravi how is pedro
+    buenos días ravi cómo está pedro
+    सुप्रभात रवि पेद्रो कैसा है
 thanks
-    thank you very much for the tasty milk
-    muchas gracias por la leche sabrosa
-    स्वादिष्ट दूध के लिए बहुत धन्यवाद
+    thank you very much for the interesting story
+    muchas gracias por el cuento interesante
+    दिलचस्प कहानी के लिए बहुत धन्यवाद
 see_you
-    see you on sunday at a quarter past seven in the evening in front of the bakery
-    nos vemos el domingo a las siete y cuarto de la tarde delante de la panadería
-    रविवार को शाम सवा सात बजे बेकरी के सामने मिलते हैं
+    see you on sunday at a quarter past seven in the evening in front of the stadium
+    nos vemos el domingo a las siete y cuarto de la tarde delante del estadio
+    रविवार को शाम सवा सात बजे स्टेडियम के सामने मिलते हैं
 speaks
-    our son speaks a little english but does not speak italian
-    nuestro hijo habla un poco de inglés pero no habla italiano
-    हमारे बेटे को थोड़ी अंग्रेज़ी आती है लेकिन इतालवी नहीं आती
+    our aunt speaks a little english but does not speak hindi
+    nuestra tía habla un poco de inglés pero no habla hindi
+    हमारी चाची को थोड़ी अंग्रेज़ी आती है लेकिन हिंदी नहीं आती
 do_you_speak
-    good evening do you speak japanese and arabic
-    buenas tardes habla usted japonés y árabe
-    शुभ संध्या क्या आप जापानी और अरबी बोलते हैं
+    good evening do you speak french and japanese
+    buenas tardes habla usted francés y japonés
+    शुभ संध्या क्या आप फ़्रेंच और जापानी बोलते हैं
 lies
-    my clocks are next to the table in the bedroom
-    mis relojes están al lado de la mesa en el dormitorio
-    मेरी घड़ियाँ शयनकक्ष में मेज़ के बगल में हैं
+    my lamps are next to the table in the bedroom
+    mis lámparas están al lado de la mesa en el dormitorio
+    मेरे लैंप शयनकक्ष में मेज़ के बगल में हैं
 where_is_my
-    where is our yellow belt
-    dónde está nuestro cinturón amarillo
-    हमारी पीली बेल्ट कहाँ है
+    where is our yellow umbrella
+    dónde está nuestro paraguas amarillo
+    हमारा पीला छाता कहाँ है
 there_are
-    there are nineteen mirrors and twenty two clocks in the living room
-    hay diecinueve espejos y veintidós relojes en el salón
-    बैठक में उन्नीस आईने और बाईस घड़ियाँ हैं
+    there are nineteen suitcases and twenty two newspapers in the living room
+    hay diecinueve maletas y veintidós periódicos en el salón
+    बैठक में उन्नीस सूटकेस और बाईस अख़बार हैं
 please_do
-    please buy the eggs on saturday
-    por favor compre los huevos el sábado
-    कृपया शनिवार को अंडे ख़रीदिए
+    please eat a mango on saturday
+    por favor coma un mango el sábado
+    कृपया शनिवार को एक आम खाइए
 has_to
-    pablo has to open the door on wednesday
-    pablo tiene que abrir la puerta el miércoles
-    पाब्लो को बुधवार को दरवाज़ा खोलना है
+    arjun has to bring milk on saturday
+    arjun tiene que traer leche el sábado
+    अर्जुन को शनिवार को दूध लाना है
 can
-    your daughter can send the money today
-    su hija puede enviar el dinero hoy
-    आपकी बेटी आज पैसा भेज सकती है
+    your aunt can close the window today
+    su tía puede cerrar la ventana hoy
+    आपकी चाची आज खिड़की बंद कर सकती हैं
 class_hours
     the mathematics class starts at a quarter past seven and ends at ten in the morning
     la clase de matemáticas empieza a las siete y cuarto y termina a las diez de la mañana
     गणित की कक्षा सुबह सवा सात बजे शुरू होती है और दस बजे ख़त्म होती है
 exam
-    the biology exam is on sunday the twenty ninth of june
-    el examen de biología es el domingo veintinueve de junio
-    जीव विज्ञान की परीक्षा रविवार उनतीस जून को है
+    the italian exam is on tuesday the twenty ninth of june
+    el examen de italiano es el martes veintinueve de junio
+    इतालवी की परीक्षा मंगलवार उनतीस जून को है
 students
-    there are thirty four students in the science class
-    hay treinta y cuatro estudiantes en la clase de ciencias
-    विज्ञान की कक्षा में चौंतीस विद्यार्थी हैं
+    there are eighteen students in the history class
+    hay dieciocho estudiantes en la clase de historia
+    इतिहास की कक्षा में अठारह विद्यार्थी हैं
 page
-    please read page sixty nine of the french book
-    por favor lea la página sesenta y nueve del libro de francés
-    कृपया फ़्रेंच की किताब का पृष्ठ उनहत्तर पढ़िए
+    please read page twenty one of the german book
+    por favor lea la página veintiuno del libro de alemán
+    कृपया जर्मन की किताब का पृष्ठ इक्कीस पढ़िए
 opens
-    every saturday the university opens at a quarter past eight in the morning
-    todos los sábados la universidad abre a las ocho y cuarto de la mañana
-    हर शनिवार को विश्वविद्यालय सुबह सवा आठ बजे खुलता है
+    every sunday the airport opens at seven in the morning
+    todos los domingos el aeropuerto abre a las siete de la mañana
+    हर रविवार को हवाई अड्डा सुबह सात बजे खुलता है
 studies
-    my uncle wants to study spanish in berlin
-    mi tío quiere estudiar español en berlín
-    मेरे चाचा बर्लिन में स्पेनिश की पढ़ाई करना चाहते हैं
+    my grandmother wants to study german in paris
+    mi abuela quiere estudiar alemán en parís
+    मेरी दादी पेरिस में जर्मन की पढ़ाई करना चाहती हैं
 wants
-    the children want to drink coffee on wednesday
-    los niños quieren beber café el miércoles
-    बच्चे बुधवार को कॉफ़ी पीना चाहते हैं
+    we want to eat an apple on wednesday
+    queremos comer una manzana el miércoles
+    हम बुधवार को एक सेब खाना चाहते हैं
 departure
-    the train to tokyo leaves at half past one in the afternoon from platform twenty six
-    el tren a tokio sale a la una y media de la tarde del andén veintiséis
-    टोक्यो जाने वाली ट्रेन दोपहर डेढ़ बजे प्लेटफ़ॉर्म छब्बीस से चलती है
+    the train to paris leaves at a quarter past three in the afternoon from platform nineteen
+    el tren a parís sale a las tres y cuarto de la tarde del andén diecinueve
+    पेरिस जाने वाली ट्रेन दोपहर सवा तीन बजे प्लेटफ़ॉर्म उन्नीस से चलती है
 journey
-    how long does the journey from bogota to tokyo take by car
-    cuánto dura el viaje de bogotá a tokio en coche
-    बोगोटा से टोक्यो तक की यात्रा में कार से कितना समय लगता है
+    how long does the journey from rome to delhi take by train
+    cuánto dura el viaje de roma a delhi en tren
+    रोम से दिल्ली तक की यात्रा में ट्रेन से कितना समय लगता है
 tickets
-    please give me ten tickets to kolkata for tuesday
-    por favor deme diez billetes a calcuta para el martes
-    कृपया मुझे मंगलवार के लिए कोलकाता के दस टिकट दीजिए
+    please give me ten tickets to london for monday
+    por favor deme diez billetes a londres para el lunes
+    कृपया मुझे सोमवार के लिए लंदन के दस टिकट दीजिए
 hotel_room
     i need a room near the bank for nine people and five nights
     necesito una habitación cerca del banco para nueve personas y cinco noches
     मुझे बैंक के पास नौ लोगों और पाँच रातों के लिए एक कमरा चाहिए
 late
-    the flight from delhi to moscow is eighty one minutes late
-    el vuelo de delhi a moscú tiene ochenta y un minutos de retraso
-    दिल्ली से मॉस्को की उड़ान इक्यासी मिनट देर से है
+    the flight from delhi to rome is fourteen minutes late
+    el vuelo de delhi a roma tiene catorce minutos de retraso
+    दिल्ली से रोम की उड़ान चौदह मिनट देर से है
 trip
-    in february our mother will travel to mexico by train with priya
-    en febrero nuestra madre viajará a méxico en tren con priya
-    फ़रवरी में हमारी माँ प्रिया के साथ ट्रेन से मेक्सिको की यात्रा करेंगी
+    in may the children will travel to london by train with rahul
+    en mayo los niños viajarán a londres en tren con rahul
+    मई में बच्चे राहुल के साथ ट्रेन से लंदन की यात्रा करेंगे
 goes
     we will return to the hospital on monday
     volveremos al hospital el lunes
@@ -287,25 +288,25 @@ goes_often
     vamos al templo en autobús dos veces por semana
     हम हफ़्ते में दो बार बस से मंदिर जाते हैं
 because
-    arjun is tired because carmen will arrive at the stadium before breakfast
-    arjun está cansado porque carmen llegará al estadio antes del desayuno
-    अर्जुन थका हुआ है क्योंकि कारमेन नाश्ते से पहले स्टेडियम पहुँचेगी
+    rahul is tired because the children are buying the tomatoes
+    rahul está cansado porque los niños están comprando los tomates
+    राहुल थका हुआ है क्योंकि बच्चे टमाटर ख़रीद रहे हैं
 moods
-    my husband is nervous but our grandfather is tired
-    mi marido está nervioso pero nuestro abuelo está cansado
-    मेरे पति घबराए हुए हैं लेकिन हमारे दादा जी थके हुए हैं
+    your grandfather is happy but your doctor is angry
+    su abuelo está contento pero su médico está enfadado
+    आपके दादा जी ख़ुश हैं लेकिन आपके डॉक्टर नाराज़ हैं
 feels
-    diego is afraid and your neighbour is hot
-    diego tiene miedo y su vecino tiene calor
-    डिएगो को डर लग रहा है और आपके पड़ोसी को गर्मी लग रही है
+    carlos is sleepy and your husband is in a hurry
+    carlos tiene sueño y su marido tiene prisa
+    कार्लोस को नींद आ रही है और आपके पति को जल्दी है
 is_ill
-    our mother has a cough and cannot go to the bakery
-    nuestra madre tiene tos y no puede ir a la panadería
-    हमारी माँ को खाँसी है और वे बेकरी नहीं जा सकती हैं
+    our mother has a fever and cannot go to the stadium
+    nuestra madre tiene fiebre y no puede ir al estadio
+    हमारी माँ को बुख़ार है और वे स्टेडियम नहीं जा सकती हैं
 pain
-    i have pain in the right elbow every day
-    me duele el codo derecho todos los días
-    हर रोज़ मेरी दाईं कोहनी में दर्द होता है
+    i have pain in the right eye every day
+    me duele el ojo derecho todos los días
+    हर रोज़ मेरी दाईं आँख में दर्द होता है
 medicine
     please take this medicine after dinner for ten days
     por favor tome esta medicina después de la cena durante diez días
@@ -438,8 +439,14 @@ def test_numbers():
 
 
 def test_nouns_have_their_forms():
+    others = inflection._nouns("""
+        pencil | lápiz m | पेंसिल f
+        bus_stop | parada_de_autobús f | बस_स्टॉप m
+    """)
+    nouns = {**NOUNS, **{noun.en: noun for noun in others}}
+
     def forms(english):
-        noun = NOUNS[english]
+        noun = nouns[english]
         return noun.es_plural, noun.hi_oblique, noun.hi_plural, noun.hi_plural_oblique
 
     assert forms("shoe") == ("zapatos", "जूते", "जूते", "जूतों")
@@ -481,7 +488,7 @@ def test_fragments_are_short_and_no_sentence_of_the_world():
     rng = random.Random(1)
     sentences = {random_phrase(rng).english for _ in range(3_000)}
     assert not sentences & {english for english, _, _ in fragments}
-    assert len({english.split()[-1] for english, _, _ in fragments}) > 350  # rare words as well
+    assert len({english.split()[-1] for english, _, _ in fragments}) > 250  # rare words as well
 
 
 def test_a_fragment_has_one_translation():

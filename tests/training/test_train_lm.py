@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
 
 from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
-from triglot.training.data.packing import PackedRows, pack
+from triglot.training.data.packing import InTwoParts, PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
 from triglot.training.data.token_rows import DatasetRows
 from triglot.training.train_lm import LmArguments, WeighedLoss, train_lm
@@ -129,6 +129,34 @@ def test_packing_keeps_every_example_once_and_restarts_positions():
     assert pack(examples_of(lengths), 32, seed=1) == pack(examples_of(lengths), 32, seed=1)
 
 
+def test_two_parts_follow_each_other_and_leave_nothing_out():
+    first, then = list(range(5)), list(range(100, 103))
+    rows = [*InTwoParts(first, then, 12, 19, seed=1)]
+    assert len(rows) == 19 and rows == [*InTwoParts(first, then, 12, 19, seed=1)]
+    assert sorted(rows[:5]) == first == sorted(rows[5:10]) and rows[:5] != rows[5:10]
+    assert sorted(rows[12:15]) == then and set(rows[12:]) == set(then)
+    assert len(InTwoParts(first, then, 9, 4)) == 4
+
+
+def test_a_model_listens_before_it_speaks(rows, random_checkpoint, tmp_path, monkeypatch):
+    seen = []
+    loss = WeighedLoss.__call__
+
+    def watched(self, outputs, labels, **kwargs):
+        seen.append(int(((labels >= speech[0]) & (labels < speech[1])).sum()))
+        return loss(self, outputs, labels, **kwargs)
+
+    monkeypatch.setattr(WeighedLoss, "__call__", watched)
+    speech = TriglotForConditionalGeneration.from_pretrained(random_checkpoint).config.modality_ranges["speech"]
+    arguments = LmArguments(
+        **TINY, max_steps=6, tasks="TTS", first_tasks="ASR, MT", first_steps=4, decay_steps=2, media_weight=0.5
+    )
+    out = train_lm(rows, *folders(random_checkpoint), tmp_path / "lm", arguments)
+    assert [count > 0 for count in seen] == [False] * 4 + [True] * 2
+    rates = [entry["learning_rate"] for entry in trainer_log(out) if "learning_rate" in entry]
+    assert rates[0] == pytest.approx(arguments.learning_rate)
+
+
 def test_packing_refuses_what_does_not_fit():
     with pytest.raises(TriglotError, match="longest example has 33 ids"):
         PackedRows(examples_of([3, 33]), 32, pad_id=0)
@@ -233,6 +261,9 @@ def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, proce
         ({"optimizer": "sgd"}, "adamw or muon"),
         ({"media_weight": 0.0}, "above 0"),
         ({"media_weight": 2.0}, "up to 1"),
+        ({"first_steps": 5}, "first_tasks holds ''"),
+        ({"first_tasks": "ASR", "first_steps": 9, "max_steps": 8}, "first_steps is 9"),
+        ({"decay_steps": 9, "max_steps": 8}, "decay_steps is 9"),
     ],
 )
 def test_refused(arguments, message):

@@ -98,3 +98,44 @@ class PackedRows(torch.utils.data.Dataset):
             "position_ids": torch.tensor(positions + list(range(padding))),
             **({"heard": heard} if self.with_heard else {}),
         }
+
+
+class InTwoParts(torch.utils.data.Dataset):
+    """So many rows of one dataset, then so many of another: a curriculum for a Trainer that samples in order.
+
+    Each part goes through its dataset in a random order, and in another one each time it starts again.
+
+    Args:
+        first: Map-style dataset of the first part.
+        then: Of the second part.
+        first_count: Rows of the first part.
+        count: Rows in all.
+        seed: Of the orders.
+    """
+
+    def __init__(
+        self,
+        first: torch.utils.data.Dataset,
+        then: torch.utils.data.Dataset,
+        first_count: int,
+        count: int,
+        seed: int = 0,
+    ):
+        rng = random.Random(seed)
+        self.places = [(first, place) for place in _in_turns(len(first), min(first_count, count), rng)]  # type: ignore[arg-type]
+        self.places += [(then, place) for place in _in_turns(len(then), max(0, count - first_count), rng)]  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int) -> Any:
+        dataset, place = self.places[index]
+        return dataset[place]
+
+
+def _in_turns(size: int, count: int, rng: random.Random) -> list[int]:
+    """`count` places below `size`: all of them in a random order, then in another, and so on."""
+    places: list[int] = []
+    while len(places) < count:
+        places += rng.sample(range(size), size)
+    return places[:count]

@@ -16,10 +16,10 @@ from .amounts import _amount, _at, _date
 from .clauses import _activities
 from .grammar import _named, _noun_phrase, _relative, _spelt
 from .inflection import Parallel
-from .numbers import number_words
+from .numbers import LARGEST, number_words
 from .words_people import BODY, BODY_PAIRS, ILLNESSES
 from .words_places import BY, CITIES, COUNTRIES, SUBJECTS_TAUGHT, TONGUES
-from .words_things import ADJECTIVES, COLOURS, NOUNS, QUALITIES
+from .words_things import ADJECTIVES, COLOURS, COUNTED, NOUNS, QUALITIES
 from .words_times import DAYS, FREQUENCIES, FUTURE_TIMES, HABIT_TIMES, MONTHS, SEASONS
 
 WORDS = (1, 6)  # least and most, in every language
@@ -34,9 +34,10 @@ _NOUNS = (*NOUNS.values(), *BODY, *BODY_PAIRS)
 
 def _thing(rng: random.Random) -> Parallel:
     """My green lamps, twelve chairs."""
-    noun, plural = rng.choice(_NOUNS), rng.random() < 0.3
+    noun = rng.choice(_NOUNS)
+    plural = noun in COUNTED and rng.random() < 0.3
     colours = [rng.choice(list(COLOURS.values()))] if rng.random() < 0.25 else []
-    count = rng.randint(2, 12) if rng.random() < 0.15 else 0
+    count = rng.randint(2, 12) if noun in COUNTED and rng.random() < 0.15 else 0
     determiner = "the" if plural else rng.choice(_DETERMINERS)
     phrase = _noun_phrase(noun, determiner, colours, plural, count)
     return phrase.en, phrase.es, phrase.hi
@@ -60,7 +61,7 @@ def _scene_object(rng: random.Random) -> Parallel:
 
 def _number(rng: random.Random) -> Parallel:
     """Forty two."""
-    number = rng.randint(1, 100)
+    number = rng.randint(1, LARGEST)
     en, es, hi = (number_words(number, language) for language in SCENE_LANGUAGES)
     return en, es, hi
 

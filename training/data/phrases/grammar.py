@@ -147,7 +147,7 @@ def _somebody(rng: random.Random) -> Subject:
 def _subject(rng: random.Random) -> Subject:
     """Anyone but i and you."""
     drawn = rng.random()
-    return _WE if drawn < 0.15 else _CHILDREN if drawn < 0.22 else _somebody(rng)
+    return _WE if drawn < 0.2 else _CHILDREN if drawn < 0.35 else _somebody(rng)
 
 
 def _in(room: NounPhrase) -> str:

@@ -5,6 +5,8 @@ import re
 from ....processing.errors import TriglotError
 from ..scenes import SCENE_LANGUAGES
 
+LARGEST = 40  # number that phrases say; Hindi has a word of its own for each below 100
+
 _EN_ONES = [
     "zero",
     "one",

@@ -56,7 +56,7 @@ def _please_bring(rng: random.Random) -> Parallel:
     me = rng.random() < 0.5
     drink = rng.random() < 0.5
     amount = _amount(rng, ("cup", "glass") if drink else ("plate", "bowl"))
-    extra = NOUNS[rng.choice(("sugar", "honey", "ginger", "cream") if drink else ("salt", "butter", "oil", "pepper"))]
+    extra = NOUNS[rng.choice(("sugar", "honey") if drink else ("salt", "butter", "oil"))]
     en, es, hi = rng.choice((("with", "con", f"{extra.hi} के साथ"), ("without", "sin", f"बिना {extra.hi} के")))
     return (
         f"please bring {'me' if me else 'us'} {amount[0]} {en} {extra.en}",
@@ -135,7 +135,7 @@ def _table_for(rng: random.Random) -> Parallel:
 def _for_meal(rng: random.Random) -> Parallel:
     """For breakfast we want fresh bread and two cups of coffee."""
     meal, amount = _meal(rng.choice(MEALS)), _amount(rng)
-    dish = NOUNS[rng.choice(("bread", "cheese", "fish", "chicken", "salad", "meat", "yoghurt"))]
+    dish = NOUNS[rng.choice(("bread", "cheese", "fish", "chicken", "meat"))]
     good = ADJECTIVES["fresh"]
     es_good = good.es[dish.es_gender == "f"]
     hi_good = good.hi[2 if dish.hi_gender == "f" else 0]

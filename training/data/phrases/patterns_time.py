@@ -6,7 +6,7 @@ from .amounts import _at, _clock, _date
 from .clauses import _plan
 from .grammar import _somebody, _subject
 from .inflection import Parallel
-from .numbers import number_words
+from .numbers import LARGEST, number_words
 from .registry import _pattern
 from .words_places import CITIES, COUNTRIES
 from .words_times import (
@@ -122,7 +122,7 @@ def _climate(rng: random.Random) -> Parallel:
 @_pattern("weather")
 def _temperature(rng: random.Random) -> Parallel:
     """Today the temperature in paris is twenty one degrees."""
-    city, degrees = rng.choice(CITIES), rng.randint(2, 48)
+    city, degrees = rng.choice(CITIES), rng.randint(2, LARGEST)
     when = rng.choice(
         (
             ("today", "hoy", "आज", "is", "es", "है"),

@@ -20,7 +20,7 @@ from .grammar import (
     _two_people,
 )
 from .inflection import Parallel
-from .numbers import number_words
+from .numbers import LARGEST, number_words
 from .registry import _pattern
 from .words_places import BY, CITIES, COUNTRIES, DESTINATIONS, RELATIONS, SIDES
 from .words_things import (
@@ -28,6 +28,7 @@ from .words_things import (
     CLOTHES,
     COLOURS,
     CONTAINERS,
+    COUNTED,
     DISHES,
     DRINKS,
     FOODS,
@@ -55,7 +56,7 @@ def _price(rng: random.Random) -> Parallel:
     """This red shirt costs thirty one euros."""
     noun, colour = rng.choice(CLOTHES + THINGS + SURFACES), rng.choice(list(COLOURS.values()))
     phrase = _noun_phrase(noun, rng.choice(("the", "this", "that")), [colour])
-    price = rng.randint(2, 100)
+    price = rng.randint(2, LARGEST)
     en, es, gender, hi = rng.choice((("euros", "euros", "m", "यूरो"), ("rupees", "rupias", "f", "रुपये")))
     return (
         f"{phrase.en} costs {number_words(price, 'en')} {en}",
@@ -89,7 +90,7 @@ def _i_need(rng: random.Random) -> Parallel:
     )
 
 
-_WANTED = ("small", "big", "new", "cheap", "beautiful", "light")
+_WANTED = ("small", "big", "new", "cheap", "beautiful")
 
 
 @_pattern("shopping")
@@ -110,7 +111,7 @@ def _how_it_is(rng: random.Random) -> Parallel:
     """This shirt is very expensive."""
     noun, adjective = _quality(rng)
     determiner = rng.choice(("the", "this", "that"))
-    phrase = _noun_phrase(noun, determiner, plural=noun not in DISHES + DRINKS and rng.random() < 0.4)
+    phrase = _noun_phrase(noun, determiner, plural=noun in COUNTED and rng.random() < 0.4)
     be, es_be, es, hi = _is(phrase, adjective)
     return (
         f"{phrase.en} {be} very {adjective.en}",
@@ -195,7 +196,7 @@ def _nearest(rng: random.Random) -> Parallel:
 @_pattern("directions")
 def _turn(rng: random.Random) -> Parallel:
     """Go straight for fifty metres and turn left at the bank."""
-    metres, side, place = rng.randint(2, 100), rng.choice(SIDES), _noun_phrase(rng.choice(PLACES))
+    metres, side, place = rng.randint(2, LARGEST), rng.choice(SIDES), _noun_phrase(rng.choice(PLACES))
     return (
         f"go straight for {number_words(metres, 'en')} metres and turn {side[0]} at {place.en}",
         f"siga recto {number_words(metres, 'es', 'm')} metros y gire a la {side[1]} en {place.es}",
@@ -227,7 +228,7 @@ def _street(rng: random.Random) -> Parallel:
 def _how_far(rng: random.Random) -> Parallel:
     """The museum is ten minutes from the station by bus."""
     first, second = _two_places(rng)
-    minutes, by = rng.randint(2, 60), rng.choice(BY)
+    minutes, by = rng.randint(2, LARGEST), rng.choice(BY)
     return (
         f"{first.en} is {number_words(minutes, 'en')} minutes from {second.en} {by[0]}",
         f"{first.es} está a {number_words(minutes, 'es', 'm')} minutos de {second.es} {by[1]}",
@@ -282,7 +283,7 @@ def _hotel_room(rng: random.Random) -> Parallel:
 @_pattern("travel", 1)
 def _late(rng: random.Random) -> Parallel:
     """The flight from london to lima is twenty minutes late."""
-    (first, second), minutes = rng.sample(CITIES, 2), rng.randint(2, 90)
+    (first, second), minutes = rng.sample(CITIES, 2), rng.randint(2, LARGEST)
     return (
         f"the flight from {first[0]} to {second[0]} is {number_words(minutes, 'en')} minutes late",
         f"el vuelo de {first[1]} a {second[1]} tiene {number_words(minutes, 'es', 'm')} minutos de retraso",

@@ -6,17 +6,12 @@ NAMES = _parallel("""
     maria f | maría | मारिया
     lucia f | lucía | लूसिया
     priya f | priya | प्रिया
-    anita f | anita | अनीता
-    sara f | sara | सारा
     emma f | emma | एमा
-    carmen f | carmen | कारमेन
     carlos m | carlos | कार्लोस
     pedro m | pedro | पेद्रो
-    diego m | diego | डिएगो
     ravi m | ravi | रवि
     rahul m | rahul | राहुल
     david m | david | डेविड
-    john m | john | जॉन
     arjun m | arjun | अर्जुन
     pablo m | pablo | पाब्लो
 """)
@@ -35,7 +30,6 @@ PEOPLE = _rows("""
     son | hijo m | बेटा m
     daughter | hija f | बेटी f
     friend | amigo m | दोस्त m
-    neighbour | vecino m | पड़ोसी m
     teacher | profesora f | अध्यापिका f respect
     doctor | médico m | डॉक्टर m respect
 """)
@@ -45,13 +39,9 @@ MOODS = {  # all with estar
         sad | triste estar | उदास
         tired | cansado estar | थका हुआ
         angry | enfadado estar | नाराज़
-        worried | preocupado estar | चिंतित
         sick | enfermo estar | बीमार
         busy | ocupado estar | व्यस्त
         ready | listo estar | तैयार
-        nervous | nervioso estar | घबराया हुआ
-        surprised | sorprendido estar | हैरान
-        alone | solo estar | अकेला
     """)
 }
 # English after "to be", Spanish after "tener", Hindi after को
@@ -68,7 +58,6 @@ ILLNESSES = _parallel("""
     a fever | fiebre | बुख़ार
     a cough | tos | खाँसी
     a cold | un resfriado | ज़ुकाम
-    an allergy | una alergia | एलर्जी
 """)
 # has it a left and a right?
 BODY = _nouns("""
@@ -76,18 +65,13 @@ BODY = _nouns("""
     back | espalda f | पीठ f
     stomach | estómago m | पेट m
     throat | garganta f | गला m
-    neck | cuello m | गर्दन f
-    chest | pecho m | सीना m
 """)
 BODY_PAIRS = _nouns("""
     knee | rodilla f | घुटना m
     hand | mano f | हाथ m
     foot feet | pie m | पैर m
     eye | ojo m | आँख f
-    ear | oído m | कान m
-    shoulder | hombro m | कंधा m
     arm | brazo m | बाँह f
-    elbow | codo m | कोहनी f
 """)
 LEFT_RIGHT = _adjectives("""
     left | izquierdo | बायाँ
@@ -98,17 +82,12 @@ JOBS = _rows("""
     doctor | médico médica | डॉक्टर
     engineer | ingeniero ingeniera | इंजीनियर
     lawyer | abogado abogada | वकील
-    journalist | periodista periodista | पत्रकार
     singer | cantante cantante | गायक गायिका
     writer | escritor escritora | लेखक लेखिका
     actor actress | actor actriz | अभिनेता अभिनेत्री
-    scientist | científico científica | वैज्ञानिक
-    photographer | fotógrafo fotógrafa | फ़ोटोग्राफ़र
-    dentist | dentista dentista | दंत_चिकित्सक
     farmer | agricultor agricultora | किसान
     driver | conductor conductora | ड्राइवर
     painter | pintor pintora | चित्रकार
-    manager | gerente gerente | प्रबंधक
 """)
 GREETINGS = _parallel("""
     hello | hola | नमस्ते

@@ -9,11 +9,6 @@ CLOTHES = _nouns("""
     dress dresses | vestido m | पोशाक f
     hat | sombrero m | टोपी f
     coat | abrigo m | कोट m
-    skirt | falda f | स्कर्ट f
-    sock | calcetín m | मोज़ा m
-    jacket | chaqueta f | जैकेट f
-    glove | guante m | दस्ताना m
-    ring | anillo m | अँगूठी f
     bag | bolso m | थैला m
     umbrella | paraguas m paraguas | छाता m
     belt | cinturón m | बेल्ट f
@@ -23,25 +18,16 @@ THINGS = _nouns("""
     book | libro m | किताब f
     phone | teléfono m | फ़ोन m
     plate | plato m | प्लेट f
-    knife knives | cuchillo m | चाकू m
     spoon | cuchara f | चम्मच m
     lamp | lámpara f | लैंप m
     pen | bolígrafo m | पेन m
     notebook | cuaderno m | कॉपी f
-    pencil | lápiz m | पेंसिल f
     clock | reloj m | घड़ी f
     photo | foto f | तस्वीर f
     newspaper | periódico m | अख़बार m
     bottle | botella f | बोतल f
     box boxes | caja f | डिब्बा m
     letter | carta f | चिट्ठी f
-    camera | cámara f | कैमरा m
-    toy | juguete m | खिलौना m
-    ball | pelota f | गेंद f
-    candle | vela f | मोमबत्ती f
-    mirror | espejo m | आईना m
-    blanket | manta f | कंबल m
-    comb | peine m | कंघी f
 """)
 SURFACES = _nouns("""
     table | mesa f | मेज़ f
@@ -81,18 +67,8 @@ PLACES = _nouns("""
     temple | templo m | मंदिर m
     cinema | cine m | सिनेमाघर m
     bridge | puente m | पुल m
-    post_office | oficina_de_correos f | डाकघर m
-    bakery bakeries | panadería f | बेकरी f
-    river | río m | नदी f
-    university universities | universidad f | विश्वविद्यालय m
     shop | tienda f | दुकान f
-    embassy embassies | embajada f | दूतावास m
-    fountain | fuente f | फ़व्वारा m
     stadium | estadio m | स्टेडियम m
-    bus_stop | parada_de_autobús f | बस_स्टॉप m
-    zoo | zoológico m | चिड़ियाघर m
-    factory factories | fábrica f | कारख़ाना m
-    palace | palacio m | महल m
     village | pueblo m | गाँव m
 """)
 FOODS = _nouns("""
@@ -103,14 +79,8 @@ FOODS = _nouns("""
     tomato tomatoes | tomate m | टमाटर m
     potato potatoes | patata f | आलू m
     onion | cebolla f | प्याज़ m
-    carrot | zanahoria f | गाजर f
     egg | huevo m | अंडा m
     lemon | limón m | नींबू m
-    grape | uva f | अंगूर m
-    cucumber | pepino m | खीरा m
-    aubergine | berenjena f | बैंगन m
-    pomegranate | granada f | अनार m
-    watermelon | sandía f | तरबूज़ m
 """)
 DISHES = _nouns("""
     bread | pan m | ब्रेड f
@@ -119,11 +89,9 @@ DISHES = _nouns("""
     soup | sopa f | सूप m
     fish | pescado m | मछली f
     chicken | pollo m | चिकन m
-    salad | ensalada f | सलाद m
     meat | carne f | मांस m
     cake | pastel m | केक m
     ice_cream | helado m | आइसक्रीम f
-    yoghurt | yogur m | दही m
     chocolate | chocolate m | चॉकलेट f
 """)
 DRINKS = _nouns("""
@@ -131,17 +99,13 @@ DRINKS = _nouns("""
     coffee | café m | कॉफ़ी f
     milk | leche f | दूध m
     juice | zumo m | जूस m
-    lemonade | limonada f | शिकंजी f
 """)
 EXTRAS = _nouns("""
     sugar | azúcar m | चीनी f
     salt | sal f | नमक m
     butter | mantequilla f | मक्खन m
     honey | miel f | शहद m
-    ginger | jengibre m | अदरक m
     oil | aceite m | तेल m
-    cream | nata f | मलाई f
-    pepper | pimienta f | काली_मिर्च f
 """)
 VEHICLES = _nouns("""
     car | coche m | कार f
@@ -151,16 +115,12 @@ VEHICLES = _nouns("""
     plane | avión m | हवाई_जहाज़ m
     taxi | taxi m | टैक्सी f
     motorbike | moto f | मोटरसाइकिल f
-    truck | camión m | ट्रक m
 """)
 LESSONS = _nouns("""
-    lesson | lección f | पाठ m
     question | pregunta f | सवाल m
-    answer | respuesta f | जवाब m
     story stories | cuento m | कहानी f
     film | película f | फ़िल्म f
     song | canción f | गाना m
-    poem | poema m | कविता f
     game | juego m | खेल m
 """)
 OTHERS = _nouns("""
@@ -168,21 +128,12 @@ OTHERS = _nouns("""
     window | ventana f | खिड़की f
     television | televisión f | टीवी m
     computer | ordenador m | कंप्यूटर m
-    fan | ventilador m | पंखा m
-    radio | radio f | रेडियो m
     music | música f | संगीत m
     email | correo_electrónico m correos_electrónicos | ईमेल m
-    bill | cuenta f | बिल m
-    rent | alquiler m | किराया m
-    message | mensaje m | संदेश m
     house | casa f | घर m
-    tree | árbol m | पेड़ m
-    flower | flor f | फूल m
     gift | regalo m | तोहफ़ा m
     medicine | medicina f | दवा f
     match matches | partido m | मैच m
-    money | dinero m | पैसा m
-    road | carretera f | सड़क f
 """)
 NOUNS = {
     noun.en: noun
@@ -192,6 +143,7 @@ NOUNS = {
     )
     for noun in group
 }
+COUNTED = (*CLOTHES, *THINGS, *SURFACES, *CONTAINERS, *FOODS)  # what phrases say several of
 ADJECTIVES = _adjectives("""
     small smaller | pequeño | छोटा
     big bigger | grande | बड़ा
@@ -201,26 +153,18 @@ ADJECTIVES = _adjectives("""
     expensive | caro | महँगा
     beautiful | bonito | सुंदर
     comfortable | cómodo | आरामदायक
-    light lighter | ligero | हल्का
     heavy heavier | pesado | भारी
-    strong stronger | fuerte | मज़बूत
     clean cleaner | limpio estar | साफ़
     dirty dirtier | sucio estar | गंदा
     fast faster | rápido | तेज़
-    slow slower | lento | धीमा
-    modern | moderno | आधुनिक
     famous | famoso | मशहूर
-    useful | útil | उपयोगी
     easy easier | fácil | आसान
     difficult | difícil | कठिन
     interesting | interesante | दिलचस्प
-    long longer | largo | लंबा
-    important | importante | महत्वपूर्ण
     fresh fresher | fresco estar | ताज़ा
     sweet sweeter | dulce | मीठा
     hot hotter | caliente estar | गरम
     cold colder | frío estar | ठंडा
-    tasty tastier | sabroso estar | स्वादिष्ट
     good better | bueno | अच्छा
 """)
 COLOURS = {
@@ -229,17 +173,17 @@ COLOURS = {
 }
 # which qualities are said of which nouns
 QUALITIES = (
-    (CLOTHES, "small big new old cheap expensive beautiful comfortable light clean dirty"),
-    (THINGS, "small big new old cheap expensive beautiful useful light heavy clean dirty"),
-    (SURFACES, "small big new old cheap expensive beautiful comfortable heavy strong clean dirty"),
-    (CONTAINERS, "small big new old cheap expensive light heavy strong clean dirty"),
-    (ROOMS, "small big beautiful modern clean dirty comfortable"),
-    (PLACES, "small big new old beautiful modern famous"),
-    (VEHICLES, "small big new old cheap expensive fast slow comfortable modern clean dirty"),
-    (LESSONS, "easy difficult interesting long important beautiful"),
-    (FOODS, "small big fresh sweet cheap expensive tasty"),
-    (DISHES, "fresh cheap expensive tasty cold good"),
-    (DRINKS, "sweet hot cold tasty cheap expensive good"),
+    (CLOTHES, "small big new old cheap expensive beautiful comfortable clean dirty"),
+    (THINGS, "small big new old cheap expensive beautiful heavy clean dirty"),
+    (SURFACES, "small big new old cheap expensive beautiful comfortable heavy clean dirty"),
+    (CONTAINERS, "small big new old cheap expensive heavy clean dirty"),
+    (ROOMS, "small big beautiful clean dirty comfortable"),
+    (PLACES, "small big new old beautiful famous"),
+    (VEHICLES, "small big new old cheap expensive fast comfortable clean dirty"),
+    (LESSONS, "easy difficult interesting beautiful"),
+    (FOODS, "small big fresh sweet cheap expensive"),
+    (DISHES, "fresh cheap expensive cold good"),
+    (DRINKS, "sweet hot cold cheap expensive good"),
 )
 # measure: English one and several, Spanish one, several and gender, Hindi (the same for all numbers)
 MEASURES = {
@@ -254,10 +198,10 @@ MEASURES = {
 WATER = Noun("water", "waters", "agua", "aguas", "f", "पानी", "पानी", "पानी", "पानी", "m")
 MEASURED = (
     ("cup", tuple(NOUNS[word] for word in ("tea", "coffee", "milk"))),
-    ("glass", (WATER, *(NOUNS[word] for word in ("milk", "juice", "lemonade")))),
-    ("bottle", (WATER, *(NOUNS[word] for word in ("milk", "juice", "oil", "lemonade")))),
+    ("glass", (WATER, *(NOUNS[word] for word in ("milk", "juice")))),
+    ("bottle", (WATER, *(NOUNS[word] for word in ("milk", "juice", "oil")))),
     ("litre", (WATER, *(NOUNS[word] for word in ("milk", "juice", "oil")))),
-    ("plate", tuple(NOUNS[word] for word in ("rice", "salad", "fish", "meat", "chicken"))),
-    ("bowl", tuple(NOUNS[word] for word in ("soup", "rice", "salad", "yoghurt"))),
+    ("plate", tuple(NOUNS[word] for word in ("rice", "fish", "meat", "chicken"))),
+    ("bowl", tuple(NOUNS[word] for word in ("soup", "rice"))),
     ("kilo", tuple(NOUNS[word] for word in ("rice", "cheese", "fish", "meat", "sugar", "salt", "chicken"))),
 )
