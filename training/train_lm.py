@@ -56,7 +56,7 @@ class LmArguments:
     optimizer: str = "adamw"  # or "muon", for the matrices inside the layers: fewer steps, each some 0.1 s longer
     learning_rate: float = 1e-3
     warmup_steps: int = 100
-    decay_steps: int = 0  # above 0: the rate stays at its peak until so many last steps; 0: it falls from the start (cosine)
+    decay_steps: int = 0  # above 0: the rate stays at its peak until the last so many steps; 0: cosine from the start
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
