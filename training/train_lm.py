@@ -81,10 +81,9 @@ class LmArguments:
         _ = self.task_weights  # an error now, not after the tokens are made
         if self.first_steps:
             _ = self.first_task_weights
-        if not 0 <= self.first_steps <= self.max_steps:
-            raise TriglotError(f"first_steps is {self.first_steps}; allowed is 0 to max_steps, {self.max_steps}.")
-        if not 0 <= self.decay_steps <= self.max_steps:
-            raise TriglotError(f"decay_steps is {self.decay_steps}; allowed is 0 to max_steps, {self.max_steps}.")
+        for name in ("first_steps", "decay_steps"):
+            if not 0 <= getattr(self, name) <= self.max_steps:
+                raise TriglotError(f"{name} is {getattr(self, name)}; allowed is 0 to max_steps, {self.max_steps}.")
 
     @property
     def task_weights(self) -> dict[str, float]:

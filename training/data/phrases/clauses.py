@@ -49,7 +49,7 @@ def _activities() -> tuple[Activity, ...]:
             plural = name not in NOUNS
             noun = next(noun for noun in NOUNS.values() if noun.en_plural == name) if plural else NOUNS[name]
             phrase = _noun_phrase(noun, "a" if determiner == "an" else determiner, plural=plural)
-            oblique = before.startswith(("का", "में"))
+            oblique = before.startswith("में")
             activities.append(
                 Activity(
                     (base, third, gerund),
