@@ -21,7 +21,7 @@ from .muon import Muon
 OPTIMIZERS = ("adamw", "muon")
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
-FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers", "compile")
+FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers", "compile", "packed_attention")
 
 
 def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[str, str]) -> str | None:

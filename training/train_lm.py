@@ -22,6 +22,7 @@ from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .new_text_model import new_text_model
+from .packed_attention import use_packed_attention
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
@@ -64,6 +65,7 @@ class LmArguments:
     media_weight: float = 1.0  # of a media code in the loss, beside 1 of a text id: codes are many and hard to guess
     ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
     ctc_layer: int = 3  # whose states it is on; 1 for the output of the first layer
+    packed_attention: bool = False  # attention example by example instead of a mask over the row; on a CPU only
     compile: bool = False  # torch.compile: a minute at the start, then a fifth faster on a CPU
     bf16: bool = True
     dtype: str = "float32"  # of the saved weights
@@ -198,9 +200,6 @@ def train_lm(
 
     packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
     model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
-    if arguments.compile:
-        model.language_model.compile()  # in place: names and types of the modules stay
-
     settings = trainer_arguments(
         output_dir / "checkpoints",
         arguments,
@@ -208,6 +207,10 @@ def train_lm(
         activation_checkpointing=arguments.gradient_checkpointing,
         train_sampling_strategy="sequential" if arguments.first_steps else "random",
     )
+    if arguments.packed_attention and not use_packed_attention(model, settings.device):
+        print("packed_attention is for a CPU and for plain causal attention: this model keeps its own")
+    if arguments.compile:
+        model.language_model.compile()  # in place: names and types of the modules stay
     if arguments.first_steps:
         step_rows = settings.train_batch_size * settings.world_size
         packed = InTwoParts(
