@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-import torch
 from transformers import AutoTokenizer
 
 from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
@@ -21,7 +20,7 @@ def assemble_checkpoint(
     output_dir: str | os.PathLike,
     languages: list[str],
 ) -> Path:
-    """Writes the folder whole or not at all.
+    """Writes the folder whole or not at all, every part in the precision it was saved in.
 
     Args:
         language_model_dir: A trained `TriglotForConditionalGeneration`.
@@ -41,8 +40,8 @@ def assemble_checkpoint(
         languages,
         sampling_rate=model.config.sampling_rate,
     )
-    processor.codecs.speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir, dtype=torch.float32)
-    processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype=torch.float32)
+    processor.codecs.speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir, dtype="auto")
+    processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype="auto")
 
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)

@@ -1,6 +1,6 @@
 """The judge's training: random strings of the world's words, by espeak-ng in the training voices, in light and heavy noise.
 
-    python -m triglot.training.train_judge --output-dir tests/data/judge       about 36 minutes on two CPU cores
+    python -m triglot.training.train_judge --output-dir tests/data/judge       53 minutes on one CPU core
 
 No sentence of the demo world is ever spoken to it: words follow one another by chance, so that it can only write what it
 hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
@@ -42,10 +42,10 @@ class JudgeArguments:
     kernel_size: int = 7
     augmented_share: float = 0.7  # of the strings: heard through recording conditions
     other_voice_share: float = 0.4  # of the strings: by a smaller or larger speaker
-    max_steps: int = 4_000
+    max_steps: int = 3_000
     batch_size: int = 24
-    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
-    learning_rate: float = 1.5e-3
+    optimizer: str = "muon"  # or "adamw"
+    learning_rate: float = 4e-3
     warmup_steps: int = 200
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0

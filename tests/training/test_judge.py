@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from environments import ROOT
 
 from triglot import TriglotError
 from triglot.training.data.splits import held_out_sentences
@@ -15,8 +16,11 @@ from triglot.training.train_judge import (
     RandomStrings,
     StringCollator,
     train_judge,
+    vocabulary,
+    word_error_rates,
 )
 
+JUDGE = ROOT / "tests" / "data" / "judge"
 SMALL = {"hidden_size": 32, "num_blocks": 2, "num_workers": 0, "batch_size": 4, "logging_steps": 1, "warmup_steps": 0}
 
 
@@ -80,3 +84,23 @@ def test_one_batch_is_learnt():
         loss.backward()
         optimizer.step()
     assert loss < 0.3
+
+
+@pytest.mark.parametrize("voices", ["training", "held_out"])
+def test_the_committed_judge_hears_recordings(voices):
+    rates = word_error_rates(load_judge(JUDGE), voices, sentences=25, seed=2)
+    assert sum(rates.values()) / len(rates) <= 2.0, rates
+
+
+def test_the_committed_judge_makes_no_words_of_noise():
+    words = {language: set(known) for language, known in vocabulary().items()}
+    noise = np.random.default_rng(0).standard_normal((6, 48_000)).astype(np.float32)
+    languages = ["en", "es", "hi"] * 2
+    judge = load_judge(JUDGE)
+    heard = [
+        len(word) > 1 and word in words[language]
+        for text, language in zip(judge.transcribe(list(noise), languages), languages, strict=True)
+        for word in text.split()
+    ]
+    assert sum(heard) <= 0.2 * max(10, len(heard))
+    assert judge.transcribe([np.zeros(32_000, np.float32)], ["es"]) == [""]

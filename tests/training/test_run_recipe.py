@@ -8,6 +8,7 @@ import time
 
 import pytest
 from environments import ROOT
+from safetensors import safe_open
 from transformers import AutoModel, AutoProcessor
 
 from triglot import TriglotError
@@ -46,6 +47,10 @@ def test_a_killed_run_goes_on_and_ends_complete(tmp_path):
     checkpoint = run_recipe(load_recipe("tiny_smoke", tmp_path))
     assert AutoModel.from_pretrained(checkpoint).can_generate()
     assert AutoProcessor.from_pretrained(checkpoint).codecs.names == ["speech_tokenizer", "speech_decoder"]
+    kinds = {"model": "BF16", "speech_tokenizer/model": "F16", "speech_decoder/model": "F16"}  # as the recipe says
+    for part, kind in kinds.items():
+        with safe_open(checkpoint / f"{part}.safetensors", framework="pt") as tensors:
+            assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {kind}  # noqa: SIM118
     assert not [
         path for path in checkpoint.parent.iterdir() if "partial" in path.name and path.name.startswith(".checkpoint")
     ]
