@@ -2,8 +2,9 @@
 
     waveform (S,) ─ log-mel of its own (2T, 64) ─ convolutions at 50 Hz (T, D) ─ characters of the language's script
 
-It shares no weights, features or sentences with what it judges: it is trained by `train_judge` on random strings of words, so
-its prior repairs nothing, and it sees less than a second of sound at a time.
+It shares no weights, features or sentences with what it judges: it is trained by `train_judge` on random strings of words, and
+it sees less than a second of sound at a time. A lexicon settles how words are spelt, every word being as likely as any other
+after any other: it makes words of what it hears, but no sentences.
 
 Shapes: B items, S samples, T frames of 50 Hz, D width, V = 1 + characters (index 0 the blank).
 """
@@ -21,6 +22,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from ..processing.errors import TriglotError
 from .ctc import ctc_loss
+from .lexicon import Lexicon
 
 WINDOW, HOP, MEL_BINS = 512, 160, 64  # samples, samples, bins, at 16 kHz
 STRIDE = 2  # mel frames a judge's frame: 50 Hz
@@ -34,6 +36,7 @@ class JudgeConfig(PreTrainedConfig):
     Args:
         sampling_rate: Hz of the waveforms.
         alphabets: {ISO code: the characters, space among them, that the judge writes in that language}.
+        words: {ISO code: the words it may write}; None for whatever the characters spell.
         hidden_size: Width D.
         num_blocks: Convolution blocks; each widens the view by `kernel_size` - 1 frames of 20 ms.
         kernel_size: Frames of one convolution; odd.
@@ -43,6 +46,7 @@ class JudgeConfig(PreTrainedConfig):
 
     sampling_rate: int = 16_000
     alphabets: dict[str, str] | None = None
+    words: dict[str, list[str]] | None = None
     hidden_size: int = 256
     num_blocks: int = 8
     kernel_size: int = 7
@@ -96,6 +100,7 @@ class Judge(PreTrainedModel):
         self.blocks = nn.ModuleList(JudgeBlock(config) for _ in range(config.num_blocks))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, outputs)
+        self.lexicons = {code: Lexicon(words, config.characters) for code, words in (config.words or {}).items()}
         self.post_init()
 
     def _mel_bank(self) -> torch.Tensor:
@@ -180,7 +185,7 @@ class Judge(PreTrainedModel):
 
     @torch.no_grad()
     def transcribe(self, waveforms: Sequence[np.ndarray], languages: Sequence[str]) -> list[str]:
-        """The words of each waveform, by greedy CTC; nothing where it hears nothing.
+        """The words of each waveform: the best path through the lexicon, greedy CTC without one; nothing for silence.
 
         Args:
             waveforms: float32 (S,) each, at 16 kHz.
@@ -201,7 +206,11 @@ class Judge(PreTrainedModel):
                 continue
             values = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))[None].to(self.device)
             place = torch.tensor([known.index(language)], device=self.device)
-            best = self(values, torch.tensor([len(wave)], device=self.device), place)["logits"][0].argmax(-1)
-            kept = torch.unique_consecutive(best)
-            texts.append(" ".join("".join(characters[i - 1] for i in kept.tolist() if i).split()))
+            logits = self(values, torch.tensor([len(wave)], device=self.device), place)["logits"][0]
+            if language in self.lexicons:
+                words = self.lexicons[language].best_words(logits.log_softmax(-1).cpu().numpy())
+            else:
+                kept = torch.unique_consecutive(logits.argmax(-1)).tolist()
+                words = "".join(characters[output - 1] for output in kept if output).split()
+            texts.append(" ".join(words))
         return texts

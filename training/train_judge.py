@@ -1,9 +1,10 @@
-"""The judge's training: random strings of the world's words, by espeak-ng in the training voices, in light and heavy noise.
+"""The judge's training: strings of the world's words by chance, by espeak-ng in the training voices, in light and heavy noise.
 
-    python -m triglot.training.train_judge --output-dir tests/data/judge       53 minutes on one CPU core
+    python -m triglot.training.train_judge --output-dir DIR       about an hour on one CPU core
 
-No sentence of the demo world is ever spoken to it: words follow one another by chance, so that it can only write what it
-hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
+No sentence of the demo world is ever spoken to it. In half of the strings single words follow one another by chance, in the
+others pieces of two or three words, since "left of a" is spoken otherwise than its words by themselves. So it can only write
+what it hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import torch
 from transformers import Trainer, set_seed
 
 from ..processing.audio_io import load_audio
+from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .data.demo_world import VOICES, speak
@@ -40,8 +42,10 @@ class JudgeArguments:
     hidden_size: int = 256
     num_blocks: int = 8
     kernel_size: int = 7
-    augmented_share: float = 0.7  # of the strings: heard through recording conditions
-    other_voice_share: float = 0.4  # of the strings: by a smaller or larger speaker
+    pieces_share: float = 0.5  # of the strings: made of pieces of sentences instead of words
+    augmented_share: float = 0.5  # of the strings: heard through recording conditions
+    other_voice_share: float = 0.3  # of the strings: by a smaller or larger speaker
+    start_from: str = ""  # folder of a judge; "" to start from nothing
     max_steps: int = 3_000
     batch_size: int = 24
     optimizer: str = "muon"  # or "adamw"
@@ -72,6 +76,17 @@ def vocabulary() -> dict[str, list[str]]:
     return words
 
 
+def pieces() -> dict[str, list[str]]:
+    """{language: all runs of two and three words in `WORDS_FROM` sentences, each once}."""
+    runs: dict[str, set[str]] = {language: set() for language in LANGUAGES}
+    for item in training_sentences(WORDS_FROM):
+        for language, known in runs.items():
+            words = normalise_text(item.sentence(language)).split()
+            for size in (2, 3):
+                known.update(" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
+    return {language: sorted(known) for language, known in runs.items()}
+
+
 def spoken(text: str, language: str, speaker: str) -> np.ndarray:
     """The text by that speaker, float32 (samples,) at the judge's rate."""
     wave, rate = speak(text, language, speaker)
@@ -85,6 +100,7 @@ class RandomStrings(torch.utils.data.Dataset):
         self.count, self.seed, self.arguments = count, seed, arguments
         self.words = vocabulary()
         self.types = {language: sorted(set(words)) for language, words in self.words.items()}
+        self.pieces = pieces() if arguments.pieces_share else {}
 
     @property
     def alphabets(self) -> dict[str, str]:
@@ -98,8 +114,11 @@ class RandomStrings(torch.utils.data.Dataset):
         rng = random.Random(f"judge {self.seed} {index}")
         language = rng.choice(LANGUAGES)
         count = rng.randint(*STRING_WORDS)
-        # rare words as often as common ones, and then again common ones more often
-        text = " ".join(rng.choice((self.types if rng.random() < 0.5 else self.words)[language]) for _ in range(count))
+        if rng.random() < self.arguments.pieces_share:
+            text = " ".join(rng.choice(self.pieces[language]) for _ in range(1 + count // 3))
+        else:  # rare words as often as common ones, and then again common ones more often
+            known = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
+            text = " ".join(rng.choice(words) for words in known)
         wave = spoken(text, language, random_speaker(rng, TRAINING_VOICES))
         noise = np.random.default_rng(rng.getrandbits(64))
         if rng.random() < self.arguments.other_voice_share:
@@ -154,12 +173,17 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     output_dir = Path(output_dir)
     strings = RandomStrings(arguments.max_steps * arguments.batch_size, seed, arguments)
     config = JudgeConfig(
-        alphabets=strings.alphabets, hidden_size=arguments.hidden_size, num_blocks=arguments.num_blocks,
+        alphabets=strings.alphabets, words=strings.types, hidden_size=arguments.hidden_size, num_blocks=arguments.num_blocks,
         kernel_size=arguments.kernel_size,
     )  # fmt: skip
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
     model = Judge(config)
+    if arguments.start_from:
+        begun = load_judge(arguments.start_from)
+        if not isinstance(begun, Judge):
+            raise TriglotError(f"{arguments.start_from} holds another recogniser than a judge of train_judge.")
+        model.load_state_dict(begun.state_dict())
     trainer = Trainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
@@ -173,7 +197,10 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
 
 
 def word_error_rates(judge: Judge | CtcJudge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
-    """The judge on held-out sentences, each in every language by a random speaker of `voices`: {language: WER in %}."""
+    """The judge on held-out sentences, each in every language by a random speaker of `voices`: {language: WER in %}.
+
+    `sentences` of them, in each language.
+    """
     rng = random.Random(seed)
     items = held_out_sentences(sentences, seed)
     rates: dict[str, float] = {}
@@ -181,7 +208,7 @@ def word_error_rates(judge: Judge | CtcJudge, voices: str, sentences: int, seed:
         texts = [item.sentence(language) for item in items]
         waves = [spoken(text, language, random_speaker(rng, VOICES[voices])) for text in texts]
         heard = judge.transcribe(waves, [language] * len(waves))
-        rates[language] = WordErrorRate().compute(predictions=heard, references=texts)["wer"]
+        rates[language] = 100 * WordErrorRate().compute(predictions=heard, references=texts)["wer"]
     return rates
 
 
@@ -190,10 +217,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output-dir", type=Path, default=Path("tests/data/judge"))
     parser.add_argument("--max-steps", type=int, default=JudgeArguments.max_steps)
+    parser.add_argument("--start-from", default="", metavar="FOLDER", help="a judge to go on from")
     parser.add_argument("--check", type=int, metavar="SENTENCES", help="only measure the judge that is there")
     arguments = parser.parse_args(argv)
     if arguments.check is None:
-        train_judge(arguments.output_dir, JudgeArguments(max_steps=arguments.max_steps))
+        train_judge(
+            arguments.output_dir, JudgeArguments(max_steps=arguments.max_steps, start_from=arguments.start_from)
+        )
     judge = load_judge(arguments.output_dir)
     for voices in VOICES:
         rates = word_error_rates(judge, voices, arguments.check or 300)
