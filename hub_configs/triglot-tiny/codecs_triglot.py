@@ -1,0 +1,212 @@
+"""TriglotCodecs: the media tokenizers and decoders of a checkpoint, each loaded the first time it is needed.
+
+    <checkpoint>/speech_tokenizer/   waveform -> codes        <checkpoint>/speech_decoder/   codes + voice -> waveform
+    <checkpoint>/image_tokenizer/    pixels -> codes          <checkpoint>/image_decoder/    codes -> pixels
+
+The components are ordinary `AutoModel`s; this file knows their contract (`encode`, `decode`, `fingerprint`), not their
+classes. Codes of another tokenizer are noise to a model, so fingerprints are compared before any work.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModel
+
+from .errors import TriglotError
+from .whole_files import whole_folder
+
+KINDS = ("tokenizer", "decoder")
+
+
+class TriglotCodecs:
+    """A lazy container of `{modality}_tokenizer` and `{modality}_decoder`.
+
+    Args:
+        modalities: Entries of the checkpoint (`name`, `size`, `fingerprint`), text first.
+        source: Folder or Hub id that holds the components' subfolders; None when all are assigned.
+        parts: Names of the components the source has; None to try any.
+        hub_kwargs: `token`, `revision`, `cache_dir`, `local_files_only`, `trust_remote_code` for loading.
+
+    A component is replaced by assignment, with a model or a folder that holds one:
+    `codecs.speech_decoder = "my_decoder/"`. Pickles and copies carry no weights; they load again from the source.
+    """
+
+    def __init__(
+        self,
+        modalities: Sequence[Mapping[str, Any]],
+        source: str | None = None,
+        parts: Sequence[str] | None = None,
+        hub_kwargs: Mapping[str, Any] | None = None,
+    ):
+        self._entries = {entry["name"]: dict(entry) for entry in modalities if entry["name"] != "text"}
+        self._source = source
+        self._parts = list(parts) if parts is not None else None
+        self._hub_kwargs = {key: value for key, value in (hub_kwargs or {}).items() if value is not None}
+        self._folders: dict[str, str] = {}  # components that come from a folder of their own
+        self._loaded: dict[str, Any] = {}
+        self._device = torch.device("cpu")
+        self._dtype: torch.dtype | None = None
+
+    # ---- access
+
+    @property
+    def names(self) -> list[str]:
+        """Components of this checkpoint, loaded or not."""
+        possible = [f"{modality}_{kind}" for modality in self._entries for kind in KINDS]
+        known = set(self._parts or ()) | set(self._folders) | set(self._loaded)
+        return [name for name in possible if name in known]
+
+    @property
+    def loaded(self) -> list[str]:
+        """Components whose weights are in memory."""
+        return sorted(self._loaded)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name.rpartition("_")[2] not in KINDS:
+            raise AttributeError(name)
+        return self.get(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_") and name.rpartition("_")[2] in KINDS:
+            self.set(name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def get(self, name: str) -> Any:
+        """The component, loaded if need be.
+
+        Raises:
+            TriglotError: this checkpoint has none, its folder is missing or damaged, or its fingerprint is another.
+        """
+        self._check_name(name)
+        if name not in self._loaded:
+            self._loaded[name] = self._place(self._load(name))
+        return self._loaded[name]
+
+    def set(self, name: str, component: Any) -> None:
+        """Replaces a component by a model, or by the path or Hub id of a folder that holds one."""
+        self._check_name(name)
+        if isinstance(component, (str, os.PathLike)):
+            before = self._folders.get(name), self._loaded.pop(name, None)
+            self._folders[name] = os.fspath(component)
+            try:
+                self.get(name)
+            except TriglotError:
+                self._folders.pop(name)
+                if before[0] is not None:
+                    self._folders[name] = before[0]
+                if before[1] is not None:
+                    self._loaded[name] = before[1]
+                raise
+            return
+        self._check_fingerprint(name, component, f"the {type(component).__name__} assigned as {name}")
+        self._folders.pop(name, None)
+        self._loaded[name] = self._place(component)
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> "TriglotCodecs":
+        """Moves what is loaded and what will be."""
+        if device is not None:
+            self._device = torch.device(device)
+        if dtype is not None:
+            self._dtype = dtype
+        for component in self._loaded.values():
+            self._place(component)
+        return self
+
+    # ---- media
+
+    def encode(self, modality: str, media: Sequence[Any]) -> list[torch.Tensor]:
+        """Media -> int64 (T,) codes of each item; waveforms float (S,) at the tokenizer's rate, images (3, H, W)."""
+        return self.get(f"{modality}_tokenizer").encode([torch.as_tensor(item) for item in media])
+
+    def decode(self, modality: str, codes: Sequence[Any], **conditions: Any) -> list[torch.Tensor]:
+        """int64 (T,) codes of each item -> media, with the decoder's own conditions (speech: `voices`)."""
+        decoder = self.get(f"{modality}_decoder")
+        try:
+            return decoder.decode([torch.as_tensor(item, dtype=torch.long) for item in codes], **conditions)
+        except ValueError as error:
+            raise TriglotError(f"{modality}_decoder: {error}") from error
+
+    def voice(self, waveform: Any) -> torch.Tensor:
+        """Voice prompt float (S,) at the speech decoder's rate -> float (V,), the decoder's voice condition."""
+        return self.get("speech_decoder").voice_from_waveform(torch.as_tensor(waveform))
+
+    # ---- disk
+
+    def save_pretrained(self, save_directory: str | os.PathLike) -> None:
+        """Writes every component into its subfolder, each whole or not at all, and its code into the root.
+
+        The code of a component lies in the root because that is where transformers looks for it.
+        """
+        root = os.fspath(save_directory)
+        for name in self.names:
+            component = self.get(name)
+            with whole_folder(os.path.join(root, name)) as partial:
+                component.save_pretrained(partial)
+                for code in partial.glob("*.py"):
+                    os.replace(code, os.path.join(root, code.name))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_loaded": {}}
+
+    def __repr__(self) -> str:
+        return f"TriglotCodecs({', '.join(self.names)}; loaded: {', '.join(self.loaded) or 'none'})"
+
+    # ---- inside
+
+    def _check_name(self, name: str) -> None:
+        modality, _, kind = name.rpartition("_")
+        if modality not in self._entries or kind not in KINDS:
+            allowed = [f"{known}_{part}" for known in self._entries for part in KINDS]
+            raise TriglotError(f"There is no component {name!r}; allowed are {', '.join(allowed)}.")
+
+    def _load(self, name: str) -> Any:
+        folder, subfolder = self._folders.get(name), ""
+        if folder is None:
+            folder, subfolder = self._source, name
+            if folder is None or (self._parts is not None and name not in self._parts):
+                have = ", ".join(self.names) or "none"
+                raise TriglotError(f"This checkpoint has no {name}; it has: {have}. Assign one: codecs.{name} = DIR.")
+        where = os.path.join(folder, subfolder) if subfolder else folder
+        if os.path.isdir(folder) and not os.path.isfile(os.path.join(where, "config.json")):
+            raise TriglotError(f"The part {name} is missing: there is no {os.path.join(where, 'config.json')!r}.")
+        try:
+            component, info = AutoModel.from_pretrained(
+                folder,
+                subfolder=subfolder,
+                output_loading_info=True,
+                dtype=self._dtype or torch.float32,  # "auto" would compute in the half precision of the files
+                **self._hub_kwargs,
+            )
+        except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+            raise TriglotError(f"The part {name} in {where!r} cannot be loaded: {error}") from error
+        broken = {key: sorted(map(str, info[key])) for key in ("missing_keys", "mismatched_keys") if info.get(key)}
+        if broken:
+            details = "; ".join(f"{key.replace('_', ' ')}: {values[:3]}" for key, values in broken.items())
+            raise TriglotError(f"The part {name} in {where!r} is damaged: {details}.")
+        self._check_fingerprint(name, component, f"{name} in {where!r}")
+        return component.eval()
+
+    def _check_fingerprint(self, name: str, component: Any, what: str) -> None:
+        modality, _, kind = name.rpartition("_")
+        method = "encode" if kind == "tokenizer" else "decode"
+        if not callable(getattr(component, method, None)) or not hasattr(component, "codebook_size"):
+            raise TriglotError(f"{what} is no {kind}: it has no {method}().")
+        entry = self._entries[modality]
+        if component.codebook_size != entry["size"]:
+            raise TriglotError(
+                f"{what} has {component.codebook_size} codes; the language model has {entry['size']} {modality} rows."
+            )
+        expected, came = entry.get("fingerprint") or "", component.fingerprint or ""
+        if expected and came != expected:
+            raise TriglotError(
+                f"{what} has the fingerprint {came[:12] or 'none'}; the language model was trained on {modality} codes of "
+                f"{expected[:12]}. Codes of another tokenizer are noise to it: use the parts saved with the model, or train again."
+            )
+
+    def _place(self, component: Any) -> Any:
+        component = component.to(self._device)
+        return component if self._dtype is None else component.to(self._dtype)

@@ -1,0 +1,451 @@
+"""FeatureUnits: the codes of any speech encoder, one of its layers + k-means, as AudioPaLM makes its audio tokens.
+
+Papers: AudioPaLM (arXiv 2306.12925, section 3.1), HuBERT (arXiv 2106.07447), w2v-BERT (arXiv 2108.06209).
+
+    waveform (S,) ─ feature extractor ─ encoder up to `layer` (F, D) ─ mean of groups (T, D) ─ nearest centroid (T,)
+
+The encoder is built with `layer` layers: those above are neither stored nor run. Features are not normalised before
+k-means, which AudioPaLM found to hurt.
+
+Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), D width, K centroids.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.models.auto.feature_extraction_auto import feature_extractor_class_from_name
+
+from .configuration_best_rq import BestRqConfig
+from .configuration_feature_units import FeatureUnitsConfig
+from .media_tokenizer import MediaTokenizer
+from .modeling_best_rq import BestRqEncoder
+
+LAYER_LISTS = ("layers", "layer", "h", "blocks")  # what classes call the list of their layers
+MIN_SECONDS = 0.05  # s; the shortest sound for which every encoder gives a frame
+# what a config says about the place it was saved at, not about the encoder
+_INCIDENTAL_SETTINGS = (
+    "_name_or_path",
+    "architectures",
+    "auto_map",
+    "dtype",
+    "id2label",
+    "label2id",
+    "processor_class",
+    "torch_dtype",
+    "transformers_version",
+)
+
+
+class FeatureUnits(MediaTokenizer):
+    """A speech tokenizer made of an encoder's layer and k-means centroids.
+
+    Items are encoded one by one: the group norm of HuBERT base sees padding, so a padded batch would give other codes.
+    The model stays in evaluation mode, also after `train()`, since dropout would make the codes random.
+    """
+
+    config: FeatureUnitsConfig
+    config_class = FeatureUnitsConfig
+    main_input_name = "input_values"
+    input_modalities = "audio"
+    _auto_class = "AutoModel"
+    modality = "speech"
+
+    def __init__(self, config: FeatureUnitsConfig):
+        super().__init__(config)
+        self.modality = config.modality
+        encoder_config: Any = truncate_encoder_config(config.encoder_config or {}, config.layer)
+        if encoder_config.model_type == BestRqConfig.model_type:
+            self.encoder: PreTrainedModel = BestRqEncoder(encoder_config)
+        else:
+            self.encoder = AutoModel.from_config(encoder_config)
+        self.register_buffer("centroids", torch.full((config.codebook_size, config.feature_dim), float("nan")))
+        self._extractor: Any = None
+        self.post_init()
+        self.eval()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if module is self:  # NaN, not zeros: a code book that was never set must not give codes
+            init.constant_(self.centroids, float("nan"))
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes K; 0 before k-means."""
+        return self.config.codebook_size
+
+    def train(self, mode: bool = True) -> "FeatureUnits":
+        """Keeps evaluation mode, whatever `mode` says."""
+        return super().train(False)
+
+    @classmethod
+    def from_encoder(
+        cls,
+        encoder: str | os.PathLike | PreTrainedModel,
+        layer: int,
+        frame_rate: float = 25.0,
+        *,
+        feature_extractor: Any = None,
+        encoder_frame_rate: float | None = None,
+        downsample: str = "mean",
+        deduplicate: bool = False,
+        modality: str = "speech",
+    ) -> "FeatureUnits":
+        """Builds the tokenizer around a trained encoder; `set_centroids` makes it complete.
+
+        Args:
+            encoder: A folder or Hub id with the encoder and its feature extractor, as their `save_pretrained` write
+                them, or the full model itself. BEST-RQ encoders need no feature extractor.
+            layer: Which hidden state is used, 1 for the output of the first layer.
+            frame_rate: Codes per second.
+            feature_extractor: The encoder's; default: the one saved in the folder.
+            encoder_frame_rate: Frames per second of the encoder; default: from its config.
+            downsample: "mean" of each group of frames or "stride" for its first.
+            deduplicate: Whether repeated codes are dropped.
+            modality: Name of the modality in a language model.
+
+        Returns:
+            The tokenizer in float32, with no centroids.
+
+        Raises:
+            ValueError: no such layer, rates without a whole ratio, no feature extractor, or weights that are missing.
+        """
+        if isinstance(encoder, PreTrainedModel):
+            encoder = cast(PreTrainedModel, encoder.base_model)  # without a head
+            settings = encoder.config.to_dict()
+        else:
+            settings, _ = PreTrainedConfig.get_config_dict(encoder)
+        if settings.get("model_type") == BestRqConfig.model_type:
+            full: Any = BestRqConfig(**{key: value for key, value in settings.items() if key != "model_type"})
+        else:
+            full = encoder.config if isinstance(encoder, PreTrainedModel) else AutoConfig.from_pretrained(encoder)
+        encoder_config = _plain_settings(full.to_dict())
+        truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
+
+        is_best_rq = full.model_type == BestRqConfig.model_type
+        if feature_extractor is None and not is_best_rq:
+            feature_extractor = _load_feature_extractor(encoder)
+        extractor_settings = None if feature_extractor is None else _plain_settings(feature_extractor.to_dict())
+        if encoder_frame_rate is None:
+            encoder_frame_rate = _encoder_frame_rate(full, extractor_settings)
+        rate = full.sampling_rate if is_best_rq else feature_extractor.sampling_rate
+        config = FeatureUnitsConfig(
+            encoder_config=encoder_config,
+            feature_extractor=extractor_settings,
+            layer=layer,
+            feature_dim=full.hidden_size,
+            sampling_rate=rate,
+            encoder_frame_rate=encoder_frame_rate,
+            frame_rate=float(frame_rate),
+            downsample=downsample,
+            deduplicate=deduplicate,
+            modality=modality,
+        )
+        units = cls(config)
+        if isinstance(encoder, PreTrainedModel):
+            source = encoder.state_dict()
+            wanted = units.encoder.state_dict()
+            _check_missing(set(wanted) - set(source), type(encoder).__name__)
+            units.encoder.load_state_dict({name: source[name] for name in wanted})
+        else:
+            units.encoder = _load_encoder(type(units.encoder), encoder, truncated)
+        return units.float().eval()
+
+    @torch.no_grad()
+    def set_centroids(self, centroids: torch.Tensor) -> None:
+        """Takes float (K, D) as the code book, and names it by a new fingerprint.
+
+        Raises:
+            ValueError: not (K, D), or NaN or infinite values.
+        """
+        width = self.config.feature_dim
+        if centroids.ndim != 2 or centroids.shape[0] == 0 or centroids.shape[1] != width:
+            raise ValueError(f"centroids have the shape {tuple(centroids.shape)}; (codes, {width}) is needed.")
+        if not bool(centroids.isfinite().all()):
+            raise ValueError("centroids hold NaN or infinite values; look at the features that k-means was given.")
+        self.centroids = centroids.detach().to(device=self.device, dtype=self.dtype, copy=True)
+        self.config.codebook_size = int(centroids.shape[0])
+        self.config.fingerprint = self.compute_fingerprint()
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """The encoder's features at `frame_rate`, which k-means is trained on.
+
+        Args:
+            waveform: float (S,) at `sampling_rate`, at least 0.05 s.
+
+        Returns:
+            float32 (T, D) on the model's device.
+
+        Raises:
+            ValueError: not a float (S,), too short, or NaN or infinite values in the waveform or the features.
+        """
+        with torch.inference_mode():
+            features = self._features(waveform, "waveform")
+        return features.clone()  # outside of inference mode, so that autograd accepts it
+
+    def encode(self, media: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Codes of each waveform, as `MediaTokenizer.encode` promises; repeats dropped where the config says so."""
+        if self.codebook_size == 0 or not bool(self.centroids.isfinite().all()):
+            raise ValueError(
+                "This tokenizer has no code book yet: give it centroids with set_centroids, or train them with "
+                "triglot.training.train_kmeans."
+            )
+        codes = []
+        with torch.inference_mode():
+            for index, waveform in enumerate(media):
+                nearest = self._nearest(self._features(waveform, f"item {index}"))
+                codes.append(torch.unique_consecutive(nearest) if self.config.deduplicate else nearest)
+        return [
+            item.cpu().clone() for item in codes
+        ]  # cloned outside of inference mode, so that autograd accepts them
+
+    def compute_fingerprint(self, state_dict: Mapping[str, torch.Tensor] | None = None) -> str:
+        """sha256 (hex) over weights, centroids and settings; "" before k-means.
+
+        Weights count with their float16 values, so that a tokenizer saved in float16 keeps its fingerprint.
+        """
+        weights = self.state_dict() if state_dict is None else state_dict
+        if not weights["centroids"].numel() or not bool(weights["centroids"].isfinite().all()):
+            return ""
+        settings = {
+            "layer": self.config.layer,
+            "frame_rate": float(self.config.frame_rate),
+            "downsample": self.config.downsample,
+            "deduplicate": self.config.deduplicate,
+            "feature_extractor": self.config.feature_extractor,
+        }
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        for name in sorted(weights):
+            tensor = weights[name].detach().cpu()
+            tensor = tensor.to(torch.float16) if tensor.is_floating_point() else tensor.to(torch.int64)
+            digest.update(f"{name} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.contiguous().numpy().astype(tensor.numpy().dtype.newbyteorder("<")).tobytes())
+        return digest.hexdigest()
+
+    def save_pretrained(  # type: ignore[override]  # the other arguments go through by name
+        self,
+        save_directory: str | os.PathLike,
+        is_main_process: bool = True,
+        state_dict: dict | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Saves as every model does, with the fingerprint of the very weights that are written."""
+        self.config.fingerprint = self.compute_fingerprint(state_dict)
+        return super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+
+    def _features(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
+        inputs = self._encoder_inputs(self._check_waveform(waveform, name))
+        frames = self._run_encoder(inputs)[0].float()  # (F, D)
+        mask = inputs.get("attention_mask")
+        if mask is not None and mask.shape[1] == frames.shape[0]:  # w2v-BERT pads to an even number of mel frames
+            frames = frames[mask[0].bool()]
+        if frames.shape[0] == 0:
+            raise ValueError(
+                f"{name} has {waveform.numel()} samples, which give the encoder no frame; it is too short."
+            )
+        if not bool(frames.isfinite().all()):
+            raise ValueError(
+                f"The encoder's features of {name} hold NaN or infinite values. Try float32 (weights of some encoders "
+                "overflow in float16), and check the checkpoint."
+            )
+        return self._downsample(frames)
+
+    def _check_waveform(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
+        waveform = torch.as_tensor(waveform)
+        if waveform.ndim != 1 or not waveform.is_floating_point():
+            raise ValueError(
+                f"{name} is {waveform.dtype} of the shape {tuple(waveform.shape)}; float (samples,) is needed, mono at "
+                f"{self.config.sampling_rate} Hz."
+            )
+        least = int(MIN_SECONDS * self.config.sampling_rate)
+        if waveform.numel() < least:
+            raise ValueError(f"{name} has {waveform.numel()} samples; at least {least} ({MIN_SECONDS} s) are needed.")
+        waveform = waveform.detach().float()
+        if not bool(waveform.isfinite().all()):
+            raise ValueError(f"{name} holds NaN or infinite samples; clean it first.")
+        return waveform
+
+    def _encoder_inputs(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Model inputs of one waveform float32 (S,), on the model's device."""
+        if self.config.feature_extractor is None:
+            # our own front end computes in float32 whatever the weights are, and rounds after the logarithm
+            is_best_rq = self.encoder.config.model_type == BestRqConfig.model_type
+            dtype = torch.float32 if is_best_rq else self.dtype
+            return {"input_values": waveform[None].to(device=self.device, dtype=dtype)}
+        if self._extractor is None:
+            self._extractor = _build_feature_extractor(self.config.feature_extractor)
+        batch = self._extractor(waveform.cpu().numpy(), sampling_rate=self.config.sampling_rate, return_tensors="pt")
+        return {
+            name: value.to(device=self.device, dtype=self.dtype if value.is_floating_point() else value.dtype)
+            for name, value in batch.items()
+        }
+
+    def _run_encoder(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What comes out of the last layer kept, (1, F, D).
+
+        A hook takes it there, before any final norm, because that is `hidden_states[layer]` of the full model also
+        where the norm after the last layer belongs to the encoder (`do_stable_layer_norm`).
+        """
+        caught: list[torch.Tensor] = []
+        owner = threading.get_ident()
+
+        def catch(module: nn.Module, args: Any, output: Any) -> None:
+            if threading.get_ident() == owner:  # another thread may be encoding with the same model
+                caught.append(output[0] if isinstance(output, tuple) else output)
+
+        handle = find_layers(self.encoder, self.config.layer)[-1].register_forward_hook(catch)
+        try:
+            self.encoder(**inputs)
+        finally:
+            handle.remove()
+        return caught[-1]
+
+    def _downsample(self, frames: torch.Tensor) -> torch.Tensor:
+        """Encoder frames (F, D) -> (T, D), T = ceil(F / group)."""
+        group = self.config.group_size
+        if group == 1:
+            return frames
+        if self.config.downsample == "stride":
+            return frames[::group]
+        whole = frames.shape[0] // group * group
+        means = frames[:whole].unflatten(0, (-1, group)).mean(1)
+        if whole == frames.shape[0]:
+            return means
+        return torch.cat((means, frames[whole:].mean(0, keepdim=True)))
+
+    def _nearest(self, features: torch.Tensor) -> torch.Tensor:
+        """Features (T, D) -> the nearest centroid of each, int64 (T,).
+
+        |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the largest bracket is the smallest distance.
+        """
+        centroids = self.centroids.float()
+        return (features @ centroids.T - centroids.square().sum(1) / 2).argmax(1)
+
+
+def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> PreTrainedConfig:
+    """The config of the encoder's first `layer` layers.
+
+    Args:
+        encoder_config: Settings of the full encoder, with its `model_type`.
+        layer: How many layers to keep, 1 to all.
+
+    Raises:
+        ValueError: the encoder has no such layer, or its config does not tell how many it has.
+    """
+    settings = {key: value for key, value in encoder_config.items() if key not in _INCIDENTAL_SETTINGS}
+    model_type = settings.pop("model_type")
+    if model_type == BestRqConfig.model_type:
+        config: PreTrainedConfig = BestRqConfig(**settings)
+    else:
+        config = AutoConfig.for_model(model_type, **settings)
+    depth = getattr(config, "num_hidden_layers", None)
+    if depth is None:
+        raise ValueError(f"The config of {model_type!r} has no num_hidden_layers, so its layers cannot be counted.")
+    if isinstance(layer, bool) or not isinstance(layer, int) or not 1 <= layer <= depth:
+        raise ValueError(f"layer is {layer!r}; this {model_type} encoder has {depth} layers: allowed is 1 to {depth}.")
+    # What follows the layers is not needed, nor is the vector that masks input in training: it is random in
+    # checkpoints that lack it, and would make the fingerprint random.
+    unused = {
+        "num_hidden_layers": layer,
+        "add_adapter": False,
+        "use_intermediate_ffn_before_adapter": False,
+        "mask_time_prob": 0.0,
+        "mask_feature_prob": 0.0,
+        "apply_spec_augment": False,
+        "ctc_characters": "",
+    }
+    for name, value in unused.items():
+        if hasattr(config, name):
+            setattr(config, name, value)
+    return config
+
+
+def find_layers(encoder: nn.Module, depth: int) -> nn.ModuleList:
+    """The list of a model's `depth` layers, wherever its class keeps it (`encoder.layers`, `encoder.layer`, `h`, ...).
+
+    Raises:
+        ValueError: there is no list of this length.
+    """
+    lists = [
+        (name, module)
+        for name, module in encoder.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == depth and name.split(".")[-1] in LAYER_LISTS
+    ]
+    if not lists:
+        raise ValueError(f"{type(encoder).__name__} holds no list of {depth} layers named {', '.join(LAYER_LISTS)}.")
+    return min(lists, key=lambda item: item[0].count("."))[1]
+
+
+def _plain_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """As it reads back from JSON (tuples become lists), so that saving and loading changes nothing."""
+    return json.loads(json.dumps({key: value for key, value in settings.items() if key not in _INCIDENTAL_SETTINGS}))
+
+
+def _build_feature_extractor(settings: dict[str, Any]) -> Any:
+    name = settings.get("feature_extractor_type")
+    extractor_class = feature_extractor_class_from_name(name) if name else None
+    if extractor_class is None:
+        raise ValueError(f"feature_extractor_type is {name!r}, which this version of transformers does not know.")
+    return extractor_class.from_dict(dict(settings))
+
+
+def _load_feature_extractor(encoder: str | os.PathLike | PreTrainedModel) -> Any:
+    if isinstance(encoder, PreTrainedModel):
+        raise ValueError(f"{type(encoder).__name__} needs its feature extractor: pass feature_extractor=.")
+    try:
+        return AutoFeatureExtractor.from_pretrained(encoder)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{os.fspath(encoder)!r} holds no feature extractor; save it beside the encoder with its save_pretrained, "
+            "or pass feature_extractor=."
+        ) from error
+
+
+def _encoder_frame_rate(config: PreTrainedConfig, extractor: Mapping[str, Any] | None) -> float:
+    """Frames per second, from the strides of the convolutions or of the feature extractor (10 ms per mel frame)."""
+    if config.model_type == BestRqConfig.model_type:
+        return config.frame_rate
+    strides = getattr(config, "conv_stride", None)
+    if strides and extractor is not None:
+        samples = 1
+        for stride in strides:
+            samples *= stride
+        return extractor["sampling_rate"] / samples
+    if extractor is not None and extractor.get("stride"):
+        return 100.0 / extractor["stride"]
+    return 50.0
+
+
+def _load_encoder(
+    encoder_class: type[PreTrainedModel], folder: str | os.PathLike, config: PreTrainedConfig
+) -> PreTrainedModel:
+    reporter = logging.getLogger("transformers")
+    level = reporter.level
+    reporter.setLevel(logging.ERROR)  # the report would list every weight of the layers left out as unexpected
+    try:
+        loaded: Any = encoder_class.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True
+        )
+    finally:
+        reporter.setLevel(level)
+    encoder, report = loaded
+    _check_missing(set(report["missing_keys"]), os.fspath(folder))
+    return encoder
+
+
+def _check_missing(missing: set[str], source: str) -> None:
+    if missing:
+        names = ", ".join(sorted(missing)[:3])
+        raise ValueError(
+            f"{source} lacks {len(missing)} of the encoder's weights ({names}, ...); they would be random. Give the "
+            "encoder as its own save_pretrained writes it."
+        )

@@ -1,0 +1,457 @@
+"""TriglotProcessor: media in -> ids, ids -> media out.
+
+    __call__(text | audio | images, task, languages)   ->  input_ids (B, T), attention_mask (B, T), output_spans (B, S)
+    post_process_multimodal_output(ids)                ->  the pieces in order: str, waveform, image
+    training_example(...)                              ->  input_ids, labels (the loss is on the outputs only)
+
+It holds no weights: media go through `codecs` (TriglotCodecs), which loads a component when it is first needed.
+Shapes: B prompts, T ids, S output spans.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BatchFeature, ProcessorMixin
+
+from .audio_io import load_audio
+from .codecs_triglot import TriglotCodecs
+from .errors import TriglotError
+from .languages import LANGUAGES, language_name, resolve_language
+from .task_formats import Slot, TaskChain, parse_chain
+from .token_space import Run, TokenSpace
+
+IGNORE = -100  # label of the ids that carry no loss
+NO_SPAN = -1  # padding of output_spans
+MAX_AUDIO_SECONDS = 60.0  # s; longer sound would not fit the context of the models here: cut it first
+_HUB_KEYS = ("token", "revision", "cache_dir", "local_files_only", "force_download", "trust_remote_code")
+
+
+class TriglotProcessor(ProcessorMixin):
+    """Text, features and ids of one checkpoint.
+
+    Args:
+        tokenizer: A fast text tokenizer, the text LLM's own.
+        modalities: As in the model's config, text first.
+        languages: ISO codes the checkpoint knows, the default one first; None for all of the table.
+        sampling_rate: Hz of speech in and out.
+        parts: Names of the codec components that lie beside the processor.
+        codecs: The container itself; made from the checkpoint's folder when None.
+    """
+
+    _auto_class = "AutoProcessor"
+
+    def __init__(
+        self,
+        tokenizer=None,
+        modalities: Sequence[Mapping[str, Any]] | None = None,
+        languages: Sequence[str] | None = None,
+        sampling_rate: int = 16_000,
+        parts: Sequence[str] | None = None,
+        codecs: TriglotCodecs | None = None,
+        chat_template: str | None = None,
+    ):
+        if modalities is None:
+            raise TriglotError(
+                "TriglotProcessor needs modalities=, the entries of the model's config (config.modalities)."
+            )
+        self.modalities = [dict(entry) for entry in modalities]
+        self.languages = [resolve_language(code) if code not in LANGUAGES else code for code in languages or LANGUAGES]
+        self.sampling_rate = sampling_rate
+        self.space = TokenSpace(self.modalities)
+        self.codecs = codecs if codecs is not None else TriglotCodecs(self.modalities, parts=parts)
+        super().__init__(tokenizer, chat_template=chat_template)
+        added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._control_ids = frozenset({*tokenizer.all_special_ids, *added})
+        self.tokenizer.padding_side = "left"  # prompts are continued; the pipelines' batching reads this too
+
+    # ---- ids of the text tokenizer
+
+    @property
+    def parts(self) -> list[str]:
+        """Codec components that `save_pretrained` writes."""
+        return self.codecs.names
+
+    @property
+    def eos_id(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def pad_id(self) -> int:
+        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else self.eos_id
+
+    @property
+    def control_ids(self) -> frozenset[int]:
+        """Text ids that are no text: <bos>, <eos>, padding and the tokenizer's other special ids."""
+        return self._control_ids
+
+    def text_ids(self, text: str) -> list[int]:
+        """A user's text -> ids, none of which is a control id, whatever the text says.
+
+        Raises:
+            TriglotError: not a str.
+        """
+        if not isinstance(text, str):
+            raise TriglotError(f"text is a {type(text).__name__}; a str is needed.")
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        return [index for index in ids if index not in self.control_ids]
+
+    # ---- media in -> ids
+
+    def __call__(
+        self,
+        text: str | Sequence[str] | None = None,
+        images: Any = None,
+        audio: Any = None,
+        task: str | None = None,
+        source_language: str | Sequence[str] | None = None,
+        target_language: str | Sequence[str] | None = None,
+        sampling_rate: int | None = None,
+        return_tensors: str | None = "pt",
+        **kwargs: Any,
+    ) -> BatchFeature:
+        """Prompts for `model.generate`.
+
+        Args:
+            text: One or several; for MT and TTS, T2I.
+            images: One or several; for CAPTION.
+            audio: A path, bytes, an array with `sampling_rate`, the stock pipelines' dict, or a list of these.
+            task: "ASR", "AST", "S2ST", "TTS", "MT", "CAPTION", "T2I" or a chain such as "ASR AST S2ST". None: text is to
+                be spoken (TTS), audio transcribed (ASR), an image described (CAPTION).
+            source_language: ISO code or English name; one for all or one each. None: the checkpoint's first.
+            target_language: Likewise; needed by tasks that translate.
+            sampling_rate: Hz of raw arrays.
+            return_tensors: "pt", "np" or None.
+
+        Returns:
+            `input_ids` and `attention_mask` (B, T), padded on the left, and `output_spans` (B, S), which tells `generate`
+            what to write.
+
+        Raises:
+            TriglotError: input that cannot be served; see `load_audio`, `resolve_language`, `parse_chain`.
+        """
+        if kwargs.pop("padding", True) not in (True, "longest") or kwargs.pop("truncation", False):
+            raise TriglotError("Prompts are always padded on the left to the longest and never truncated.")
+        if kwargs:
+            raise TypeError(f"TriglotProcessor got unknown arguments {sorted(kwargs)}.")
+        modality, items = self._one_input(text, images, audio)
+        chain = parse_chain(task or {"text": "TTS", "speech": "ASR", "image": "CAPTION"}[modality])
+        if chain.source.modality != modality:
+            raise TriglotError(f"Task {chain.name!r} reads {chain.source.modality}; came {modality}.")
+        pairs = self._languages(chain, source_language, target_language, len(items))
+        contents = self._contents(modality, items, sampling_rate)
+        prompts = [self.prompt_ids(chain, *pair, content) for pair, content in zip(pairs, contents)]
+        spans = [[self.space.index(slot.modality) for slot in chain.outputs]] * len(prompts)
+        return self.pad(prompts, spans, return_tensors)
+
+    def pad(
+        self, prompts: Sequence[Sequence[int]], spans: Sequence[Sequence[int]], return_tensors: str | None = "pt"
+    ) -> BatchFeature:
+        """Prompts of any tasks -> one batch, padded on the left."""
+        width, most = max(map(len, prompts)), max(map(len, spans))
+        batch = {
+            "input_ids": [[self.pad_id] * (width - len(ids)) + list(ids) for ids in prompts],
+            "attention_mask": [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts],
+            "output_spans": [list(row) + [NO_SPAN] * (most - len(row)) for row in spans],
+        }
+        return BatchFeature(batch, tensor_type=return_tensors)
+
+    def prompt_ids(self, chain: TaskChain, source: str, target: str | None, content: Sequence[int]) -> list[int]:
+        """<bos>, the tag, the input: `content` is text ids or codes of the chain's source."""
+        tag = chain.tag(language_name(source), language_name(target) if target else None)
+        bos = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
+        return [*bos, *self.text_ids(tag), *self._span(chain.source, content, closer=self.space.sep_id)]
+
+    def training_example(
+        self, task: str, source_language: str, target_language: str | None, contents: Mapping[str, Sequence[int]]
+    ) -> dict[str, list[int]]:
+        """One example with its labels.
+
+        Args:
+            task: As in `__call__`.
+            source_language: ISO code or name; `target_language` likewise, where the task translates.
+            contents: {slot key: text ids or codes}, e.g. {"speech_source": [...], "text_target": [...]}.
+
+        Returns:
+            `input_ids` and `labels` (-100 on tag and input).
+        """
+        chain = parse_chain(task)
+        ((source, target),) = self._languages(chain, source_language, target_language, 1)
+        missing = [slot.key for slot in (chain.source, *chain.outputs) if slot.key not in contents]
+        if missing:
+            raise TriglotError(f"Task {chain.name!r} needs {missing}; the example has {sorted(contents)}.")
+        prompt = self.prompt_ids(chain, source, target, contents[chain.source.key])
+        output: list[int] = []
+        for position, slot in enumerate(chain.outputs):
+            last = position == len(chain.outputs) - 1
+            output += self._span(slot, contents[slot.key], closer=None if last else self.space.sep_id)
+        output.append(self.eos_id)
+        return {"input_ids": prompt + output, "labels": [IGNORE] * len(prompt) + output}
+
+    def _span(self, slot: Slot, content: Sequence[int], closer: int | None) -> list[int]:
+        if slot.modality == "text":
+            return [*content, *([closer] if closer is not None else [])]
+        return self.space.span(slot.modality, content)
+
+    def _one_input(self, text: Any, images: Any, audio: Any) -> tuple[str, list[Any]]:
+        given = {"text": text, "speech": audio, "image": images}
+        present = [name for name, value in given.items() if value is not None]
+        if len(present) != 1:
+            raise TriglotError(
+                f"Exactly one of text, audio and images is needed; came {', '.join(present) or 'none'}."
+            )
+        value = given[present[0]]
+        batched = isinstance(value, (list, tuple)) and not (
+            present[0] == "speech" and value and all(isinstance(item, (int, float, np.number)) for item in value)
+        )
+        items = list(value) if batched else [value]
+        if not items:
+            raise TriglotError(f"{present[0]} is an empty list; at least one item is needed.")
+        return present[0], items
+
+    def _languages(self, chain: TaskChain, source: Any, target: Any, count: int) -> list[tuple[str, str | None]]:
+        """[(ISO source, ISO target or None)] for each item."""
+
+        def spread(value: Any, role: str) -> list[Any]:
+            if not isinstance(value, (list, tuple)):
+                return [value] * count
+            if len(value) != count:
+                raise TriglotError(f"{role} has {len(value)} entries for {count} items; give one for all or one each.")
+            return list(value)
+
+        pairs: list[tuple[str, str | None]] = []
+        for one, other in zip(spread(source, "source_language"), spread(target, "target_language")):
+            first = resolve_language(one if one is not None else self.languages[0], self.languages, "source_language")
+            second = resolve_language(other, self.languages, "target_language") if chain.translates else None
+            if first == second:
+                raise TriglotError(
+                    f"source_language and target_language are both {language_name(first)}; {chain.name} translates between "
+                    "two languages. To transcribe or speak in one language use ASR or TTS."
+                )
+            pairs.append((first, second))
+        return pairs
+
+    def _contents(self, modality: str, items: list[Any], sampling_rate: int | None) -> list[list[int]]:
+        """Text ids or codes of each item; all items are checked before the first is encoded."""
+        if modality == "text":
+            return [self.text_ids(item) for item in items]
+        if modality == "speech":
+            media = [self.load_audio(item, sampling_rate, name=f"audio[{i}]" if len(items) > 1 else "audio")
+                     for i, item in enumerate(items)]  # fmt: skip
+        else:
+            raise TriglotError(f"This version reads text and audio; {modality} comes with an {modality} tokenizer.")
+        return [codes.tolist() for codes in self.codecs.encode(modality, media)]
+
+    def load_audio(self, audio: Any, sampling_rate: int | None = None, *, name: str = "audio") -> np.ndarray:
+        """Any sound a user holds -> float32 (samples,) at this processor's rate; see `load_audio` in audio_io."""
+        wave = load_audio(audio, sampling_rate, target_rate=self.sampling_rate, name=name)
+        seconds = len(wave) / self.sampling_rate
+        if seconds > MAX_AUDIO_SECONDS:
+            raise TriglotError(
+                f"{name} lasts {seconds:.1f} s; at most {MAX_AUDIO_SECONDS:.0f} s at a time: cut it first."
+            )
+        return wave
+
+    # ---- ids -> media out
+
+    def post_process_multimodal_output(
+        self,
+        generated_outputs: Any,
+        skip_special_tokens: bool = True,
+        generation_mode: str | None = None,
+        voices: Sequence[torch.Tensor | None] | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """Ids -> the pieces in order.
+
+        Args:
+            generated_outputs: Ids (T,) or (B, T); a prompt in front is read like the rest.
+            skip_special_tokens: Kept for the stock pipelines; control ids are never part of a piece.
+            generation_mode: None for all pieces; "text" or "audio" for those alone.
+            voices: One voice condition (V,) a row for spoken pieces; None for the decoder's own default voice.
+
+        Returns:
+            Pieces of one sequence, or a list of them for each row: str for text, float32 (samples,) for speech.
+
+        Raises:
+            TriglotError: ids that do not parse, or a component that is missing.
+        """
+        modes = {None: self.space.names, "text": ["text"], "audio": ["speech"], "image": ["image"]}
+        if generation_mode not in modes:
+            raise TriglotError(f"generation_mode is {generation_mode!r}; allowed is None, 'text', 'audio' or 'image'.")
+        ids = _to_list(generated_outputs)
+        single = not ids or not isinstance(ids[0], list)
+        rows = [ids] if single else ids
+        voices = voices if voices is not None else [None] * len(rows)
+        runs = [[run for run in self.runs(row) if run.modality in modes[generation_mode]] for row in rows]
+        pieces: list[list[Any]] = [
+            [self._text(run.codes) if run.modality == "text" else None for run in row] for row in runs
+        ]
+        for modality in self.space.names[1:]:
+            places = [(i, j) for i, row in enumerate(runs) for j, run in enumerate(row) if run.modality == modality]
+            if places:
+                conditions = {"voices": [voices[i] for i, _ in places]} if modality == "speech" else {}
+                media = self.codecs.decode(modality, [runs[i][j].codes for i, j in places], **conditions)
+                for (i, j), item in zip(places, media):
+                    pieces[i][j] = item.float().cpu().numpy()
+        return pieces[0] if single else pieces
+
+    def runs(self, ids: Sequence[int]) -> list[Run]:
+        """One sequence of ids (T,) -> its runs of text ids and codes in order, control ids left out.
+
+        Raises:
+            TriglotError: ids that do not parse.
+        """
+        return self.space.split(ids, self.control_ids)
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+
+    def decode(self, token_ids: Any, skip_special_tokens: bool = False, **kwargs: Any) -> Any:
+        """Ids -> text; sequences that end in speech -> that waveform, as the stock text-to-audio pipeline wants it.
+
+        Args:
+            token_ids: (T,) or (B, T).
+
+        Returns:
+            A str or a list of str; for speech a float32 tensor (samples,), or a list of them for several rows.
+        """
+        ids = _to_list(token_ids)
+        single = not ids or not isinstance(ids[0], list)
+        rows = [ids] if single else ids
+        if rows[0] and all(self._ends_in_speech(row) for row in rows):
+            waves = [
+                torch.from_numpy(row[-1]) for row in self.post_process_multimodal_output(rows, generation_mode="audio")
+            ]
+            return waves[0] if len(waves) == 1 else waves
+        return self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **kwargs)
+
+    def _ends_in_speech(self, ids: Sequence[int]) -> bool:
+        last = next((index for index in reversed(ids) if index not in self.control_ids), None)
+        return "speech" in self.space.names and last == self.space.span_ids("speech")[1]
+
+    def batch_decode(self, token_ids: Any, **kwargs: Any) -> list[Any]:
+        """`decode` of each row."""
+        return [self.decode(row, **kwargs) for row in token_ids]
+
+    # ---- model, devices, disk
+
+    def check_model(self, config: Any) -> None:
+        """Whether this processor's ids and fingerprints are those of a model with this config.
+
+        Raises:
+            TriglotError: another kind of model, or other modalities.
+        """
+        entries = getattr(config, "modalities", None)
+        if entries is None:
+            raise TriglotError(f"The model is a {config.model_type}; a triglot model is needed.")
+        keys = ("name", "size", "fingerprint")
+        ours, theirs = ([[entry.get(key) for key in keys] for entry in each] for each in (self.modalities, entries))
+        if ours != theirs:
+            raise TriglotError(
+                f"The processor's modalities {ours} are not the model's {theirs}; use a processor saved with this model."
+            )
+
+    def span_grammar(
+        self, budgets: Mapping[str, int] | None = None, tasks: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """What `generation_config.span_grammar` holds for this vocabulary.
+
+        Args:
+            budgets: Most ids or codes of a span, e.g. {"text": 128, "speech": 500}.
+            tasks: Tasks and chains the model knows by name; None for every registered one it has the modalities for.
+        """
+        from .task_formats import TASKS
+
+        chains = [parse_chain(name) for name in (tasks if tasks is not None else (*TASKS, "ASR AST", "ASR AST S2ST"))]
+        fitting = [
+            chain
+            for chain in chains
+            if {slot.modality for slot in (chain.source, *chain.outputs)} <= set(self.space.names)
+        ]
+        return {
+            "budgets": dict(budgets or {}),
+            "tasks": {chain.name: [slot.modality for slot in chain.outputs] for chain in fitting},
+            "text_size": len(self.tokenizer),
+            "forbidden_text": sorted(index for index in self.control_ids if index < self.space.sep_id),
+        }
+
+    def speech_decoder(self) -> Any:
+        """The checkpoint's decoder of speech, loaded if need be.
+
+        Raises:
+            TriglotError: there is none, or it runs at another rate than this processor.
+        """
+        decoder = self.codecs.get("speech_decoder")
+        if decoder.sampling_rate != self.sampling_rate:
+            raise TriglotError(
+                f"The speech decoder runs at {decoder.sampling_rate} Hz, this checkpoint at {self.sampling_rate} Hz."
+            )
+        return decoder
+
+    def to(self, device: Any = None, dtype: torch.dtype | None = None) -> "TriglotProcessor":
+        """Moves the codecs, those loaded and those that will be."""
+        self.codecs.to(device, dtype)
+        return self
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "output_spans"]
+
+    @staticmethod
+    def pipeline_classes() -> dict[str, type]:
+        """{task: Pipeline subclass}. The imports also make transformers ship these files with the processor."""
+        from .pipeline_speech_recognition import SpeechRecognitionPipeline
+        from .pipeline_speech_to_speech_translation import SpeechToSpeechTranslationPipeline
+        from .pipeline_speech_to_text_translation import SpeechToTextTranslationPipeline
+        from .pipeline_text_translation import TextTranslationPipeline
+        from .pipeline_voice_text_to_speech import VoiceTextToSpeechPipeline
+
+        classes = (
+            SpeechToSpeechTranslationPipeline,
+            SpeechRecognitionPipeline,
+            SpeechToTextTranslationPipeline,
+            TextTranslationPipeline,
+            VoiceTextToSpeechPipeline,
+        )
+        return {cls.task_name: cls for cls in classes}
+
+    def to_dict(self) -> dict[str, Any]:
+        codecs = self.__dict__.pop("codecs")
+        try:
+            output = super().to_dict()
+        finally:
+            self.codecs = codecs
+        output["parts"] = codecs.names
+        return output
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any):
+        """Writes tokenizer, settings, code and every codec component, laid out as a Hub repository."""
+        if push_to_hub:
+            raise TriglotError(
+                "Save first, then push the folder: huggingface_hub.upload_folder(folder_path=..., repo_id=...)."
+            )
+        os.makedirs(save_directory, exist_ok=True)
+        self.codecs.save_pretrained(save_directory)
+        return super().save_pretrained(os.fspath(save_directory), **kwargs)
+
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
+        processor_dict, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if "modalities" not in processor_dict:
+            raise TriglotError(f"{os.fspath(pretrained_model_name_or_path)!r} holds no Triglot processor_config.json.")
+        processor_dict["codecs"] = TriglotCodecs(
+            processor_dict["modalities"],
+            source=os.fspath(pretrained_model_name_or_path),
+            parts=processor_dict.get("parts"),
+            hub_kwargs={key: kwargs.get(key) for key in _HUB_KEYS},
+        )
+        return processor_dict, rest
+
+
+def _to_list(ids: Any) -> list[Any]:
+    if hasattr(ids, "tolist"):
+        return ids.tolist()
+    return [item.tolist() if hasattr(item, "tolist") else item for item in ids]

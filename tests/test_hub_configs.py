@@ -1,0 +1,132 @@
+"""`hub_configs/`: the committed checkpoint is small, carries today's code, hears and speaks; its card says what was measured."""
+
+import random
+import shutil
+
+import numpy as np
+import pytest
+from environments import ROOT, environment_without_triglot, run
+from safetensors import safe_open
+from transformers import AutoConfig, pipeline
+
+import triglot  # noqa: F401  registers the pipelines
+from triglot.cli import shipped_files
+from triglot.training.data.demo_world import speak
+from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
+from triglot.training.evaluate_models import load_judge
+from triglot.training.metrics import WordErrorRate
+
+TINY = ROOT / "hub_configs" / "triglot-tiny"
+JUDGE = ROOT / "tests" / "data" / "judge"
+LANGUAGES = ("en", "es", "hi")
+needs_judge = pytest.mark.skipif(not JUDGE.is_dir(), reason="the trained judge is not there yet")
+
+
+def held_out(count: int) -> list:
+    """[(item, speaker)]: sentences and voices that training never met."""
+    rng = random.Random(1)
+    return [(item, random_speaker(rng, HELD_OUT_VOICES)) for item in held_out_sentences(count, seed=1)]
+
+
+def word_error_rate(predictions, references) -> float:
+    """In %."""
+    return 100 * WordErrorRate().compute(predictions=predictions, references=references)["wer"]
+
+
+@pytest.fixture(scope="module")
+def s2st():
+    return pipeline("speech-to-speech-translation", model=str(TINY))
+
+
+def test_small_and_in_half_precision():
+    files = [path for path in TINY.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) <= 40_000_000
+    assert not [path for path in files if path.suffix in (".bin", ".pt", ".pkl", ".npy", ".npz")]
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    assert len(weights) == 3
+    for path in weights:
+        with safe_open(path, framework="pt") as tensors:
+            kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+        assert kinds <= {"F16", "BF16"}, f"{path}: {kinds}"
+
+
+def test_the_code_in_the_folder_is_the_packages():
+    shipped = {path.name: path.read_bytes() for path in shipped_files()}
+    there = {path.name: path.read_bytes() for path in TINY.glob("*.py")}
+    assert there == shipped, "run: triglot export-code hub_configs/triglot-tiny"
+
+
+def test_the_card_names_its_languages_and_commands():
+    card = (TINY / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("---\n") and "pipeline_tag" in card.split("---")[1]
+    for needed in ("triglot train tiny", "triglot evaluate", "## Limits"):
+        assert needed in card
+    assert AutoConfig.from_pretrained(TINY).model_type == "triglot"
+
+
+@pytest.mark.parametrize("source", LANGUAGES)
+def test_held_out_sentences_by_held_out_voices_are_heard(s2st, source):
+    asr = pipeline("speech-recognition", model=s2st.model, processor=s2st.processor)
+    chosen = held_out(10)
+    waves = [speak(item.sentence(source), source, speaker) for item, speaker in chosen]
+    heard = [asr(wave, sampling_rate=rate, language=source)["text"] for wave, rate in waves]
+    assert word_error_rate(heard, [item.sentence(source) for item, _ in chosen]) <= 15
+
+
+@needs_judge
+@pytest.mark.parametrize(("source", "target"), [("es", "en"), ("en", "hi"), ("hi", "es")])
+def test_what_it_says_is_what_it_prints(s2st, source, target):
+    judge, printed, said = load_judge(JUDGE), [], []
+    for item, speaker in held_out(8):
+        wave, rate = speak(item.sentence(source), source, speaker)
+        result = s2st(wave, sampling_rate=rate, source_language=source, target_language=target)
+        printed.append(result["text"])
+        said += judge.transcribe([result["audio"]], [target])
+    assert word_error_rate(said, printed) <= 25
+
+
+def test_silence_and_noise_give_no_sentence(s2st):
+    rng = np.random.default_rng(0)
+    for loudness in (0.001, 0.1):
+        wave = loudness * rng.standard_normal(32_000).astype(np.float32)
+        result = s2st(wave, sampling_rate=16_000, source_language="es", target_language="en")
+        assert len((result["source_text"] or "").split()) <= 2 and len((result["text"] or "").split()) <= 2
+
+
+@needs_judge
+def test_codes_out_of_order_are_no_speech(s2st):
+    """The sound carries the words: the same codes shuffled are not understood, in order they are."""
+    judge, codecs = load_judge(JUDGE), s2st.processor.codecs
+    rng = random.Random(0)
+    rates = {}
+    for name in ("in order", "shuffled"):
+        heard, spoken = [], []
+        for item, speaker in held_out(6):
+            for language in LANGUAGES:
+                wave, rate = speak(item.sentence(language), language, speaker)
+                codes = codecs.encode("speech", wave, sampling_rate=rate).tolist()
+                if name == "shuffled":
+                    rng.shuffle(codes)
+                decoded, _ = codecs.decode("speech", codes)
+                heard += judge.transcribe([decoded], [language])
+                spoken.append(item.sentence(language))
+        rates[name] = word_error_rate(heard, spoken)
+    assert rates["in order"] <= 12 and rates["shuffled"] >= 80
+
+
+def test_it_runs_where_triglot_is_not_installed(tmp_path):
+    python = environment_without_triglot(tmp_path / "environment")
+    folder = shutil.copytree(TINY, tmp_path / "downloaded")
+    (item, speaker), *_ = held_out(1)
+    wave, rate = speak(item.sentence("es"), "es", speaker)
+    np.save(tmp_path / "wave.npy", wave)
+    (tmp_path / "remote.py").write_text(
+        "import sys, numpy as np\n"
+        "from transformers import pipeline\n"
+        "p = pipeline('speech-to-speech-translation', model=sys.argv[1], trust_remote_code=True)\n"
+        "r = p({'raw': np.load(sys.argv[2]), 'sampling_rate': int(sys.argv[3])}, source_language='es', target_language='en')\n"
+        "assert r['audio'].size > 8_000\n"
+        "print('TEXT', r['text'])\n"
+    )
+    printed = run(python, "remote.py", str(folder), "wave.npy", str(rate), cwd=tmp_path)
+    assert word_error_rate([printed.split("TEXT ")[1].strip()], [item.sentence("en")]) <= 50
