@@ -72,7 +72,7 @@ def test_words_as_text_alone_come_last(random_checkpoint):
 
 def test_of_several_phrases_the_one_with_the_rarest_word_is_taken(random_checkpoint):
     def items(choice):
-        rows = world(random_checkpoint, text_rows=400, rare_choice=choice)(0, 400)
+        rows = world(random_checkpoint, text_rows=400, rare_choice=choice, rare_share=1.0)(0, 400)
         return [row["text_source"] for row in rows]
 
     plain, rare = items(1), items(3)
@@ -84,6 +84,19 @@ def test_of_several_phrases_the_one_with_the_rarest_word_is_taken(random_checkpo
         return np.mean([min(counts[word] for word in text.split()) for text in texts if text not in scene])
 
     assert mean_of_rarest(rare) < 0.6 * mean_of_rarest(plain)
+
+
+def test_patterns_of_frequent_words_keep_their_place(random_checkpoint):
+    def often(**arguments):
+        rows = world(random_checkpoint, text_rows=3_000, **arguments)(0, 3_000)
+        return sum(
+            words in row[side] for row in rows for side in ("text_source", "text_target")
+            for words in ("speaks a little", "habla un poco de", "थोड़ी")
+        )  # fmt: skip
+
+    natural, mixed = often(), often(rare_choice=3)
+    assert natural > 25 and mixed > 0.35 * natural
+    assert often(rare_choice=3, rare_share=1.0) < 0.2 * natural
 
 
 def test_other_rows_are_sounds_in_which_nothing_is_said(random_checkpoint):

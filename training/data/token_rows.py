@@ -69,7 +69,8 @@ class TokensArguments:
     wordless_rows: int = 0  # further rows of noise and silence, in which nothing is said
     fragment_rows: int = 0  # further rows of a few words each: in short speech there is no place to lose
     text_fragment_rows: int = 0  # further rows of a few words as text alone: a dictionary
-    rare_choice: int = 1  # so many phrases are drawn for a row, and the one with the rarest word is taken
+    rare_choice: int = 1  # so many phrases are drawn for a row, and the one with the rarest word is taken ...
+    rare_share: float = 0.5  # ... in this share of the rows; in all of them, patterns of frequent words would vanish
     recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
     shard_rows: int = 500
     workers: int = 1  # processes
@@ -77,11 +78,12 @@ class TokensArguments:
     def __post_init__(self):
         counts = {name: getattr(self, name) for name in ROW_KINDS}
         least = min(self.shard_rows, self.workers, self.rare_choice)
-        if min(counts.values()) < 0 or least < 1 or not 0 <= self.recorded_share <= 1:
+        shares = (self.recorded_share, self.rare_share)
+        if min(counts.values()) < 0 or least < 1 or min(shares) < 0 or max(shares) > 1:
             raise TriglotError(
                 f"{counts}, shard_rows {self.shard_rows}, workers {self.workers}, rare_choice {self.rare_choice}, "
-                f"recorded_share {self.recorded_share}: rows are at least 0, shard_rows, workers and rare_choice at least 1, "
-                "recorded_share is 0 to 1."
+                f"recorded_share {self.recorded_share}, rare_share {self.rare_share}: rows are at least 0, shard_rows, workers "
+                "and rare_choice at least 1, the shares are 0 to 1."
             )
 
     @property
@@ -175,7 +177,7 @@ class DemoWorldRows:
     def _item(self, rng: random.Random) -> dict[str, str]:
         """A sentence of the training set in every language."""
         (item,) = training_sentences(1, seed=rng.getrandbits(32))
-        if isinstance(item, Phrase) and self.arguments.rare_choice > 1:
+        if isinstance(item, Phrase) and self.arguments.rare_choice > 1 and rng.random() < self.arguments.rare_share:
             more = training_sentences(self.arguments.rare_choice - 1, seed=rng.getrandbits(32), scenes_share=0.0)
             item = min((item, *more), key=rarest)
         return {language: item.sentence(language) for language in self.languages}
