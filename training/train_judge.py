@@ -8,7 +8,10 @@ what it hears. `--check` reads held-out sentences in training and held-out voice
 """
 
 import argparse
+import functools
+import itertools
 import random
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,28 +66,35 @@ class JudgeArguments:
         check_optimizer(self.optimizer)
 
 
+@functools.cache
+def _known_sentences() -> dict[str, list[list[str]]]:
+    """{language: the words of each of `WORDS_FROM` training sentences}."""
+    items = training_sentences(WORDS_FROM)
+    return {language: [normalise_text(item.sentence(language)).split() for item in items] for language in LANGUAGES}
+
+
 def vocabulary() -> dict[str, list[str]]:
     """{language: the words of the world, each as often as it occurs in `WORDS_FROM` sentences, at most 30 times}."""
-    words: dict[str, list[str]] = {}
-    items = training_sentences(WORDS_FROM)
-    for language in LANGUAGES:
-        counts: dict[str, int] = {}
-        for item in items:
-            for word in normalise_text(item.sentence(language)).split():
-                counts[word] = min(counts.get(word, 0) + 1, 30)
-        words[language] = [word for word in sorted(counts) for _ in range(counts[word])]
-    return words
+    counts = {language: Counter(itertools.chain(*sentences)) for language, sentences in _known_sentences().items()}
+    return {
+        language: [word for word in sorted(known) for _ in range(min(known[word], 30))]
+        for language, known in counts.items()
+    }
 
 
 def pieces() -> dict[str, list[str]]:
     """{language: all runs of two and three words in `WORDS_FROM` sentences, each once}."""
-    runs: dict[str, set[str]] = {language: set() for language in LANGUAGES}
-    for item in training_sentences(WORDS_FROM):
-        for language, known in runs.items():
-            words = normalise_text(item.sentence(language)).split()
-            for size in (2, 3):
-                known.update(" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
-    return {language: sorted(known) for language, known in runs.items()}
+    return {
+        language: sorted(
+            {
+                " ".join(words[start : start + size])
+                for words in sentences
+                for size in (2, 3)
+                for start in range(len(words) - size + 1)
+            }
+        )
+        for language, sentences in _known_sentences().items()
+    }
 
 
 def spoken(text: str, language: str, speaker: str) -> np.ndarray:
