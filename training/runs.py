@@ -43,7 +43,8 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
     run = json.loads(json.dumps({"seed": seed, "inputs": dict(inputs), **settings}))
     file, last = checkpoints / RUN_FILE, last_complete_checkpoint(checkpoints)
     if last is not None and file.is_file():
-        before = json.loads(file.read_text(encoding="utf-8"))
+        known = dataclasses.asdict(type(arguments)())  # a setting that came later had its default then
+        before = {**json.loads(json.dumps(known)), **json.loads(file.read_text(encoding="utf-8"))}
         changed = [
             f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]
         ]

@@ -33,6 +33,7 @@ class LmArguments:
     """Settings of `train_lm`."""
 
     text_model: str = ""  # folder or Hub id of a causal LM to start from; "" for a new one of the sizes below
+    start_from: str = ""  # folder of an LM with these sizes and tokens, to go on from with its weights; "" for none
     hidden_size: int = 256
     num_hidden_layers: int = 6
     num_attention_heads: int = 4
@@ -200,6 +201,8 @@ def train_lm(
 
     packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
     model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
+    if arguments.start_from:
+        _go_on_from(model, arguments.start_from)
     settings = trainer_arguments(
         output_dir / "checkpoints",
         arguments,
@@ -265,6 +268,24 @@ class WeighedLoss:
         weights = torch.where(targets < self.text_size, 1.0, self.media_weight)
         losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
         return (losses * weights).sum() / (num_items_in_batch if num_items_in_batch is not None else len(targets))
+
+
+def _go_on_from(model: TriglotForConditionalGeneration, folder: str) -> None:
+    """Gives the model the weights of one that was trained before.
+
+    Raises:
+        TriglotError: no such model, or one of other sizes or another token space.
+    """
+    try:
+        begun = TriglotForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise TriglotError(f"start_from is {folder!r}, where no language model lies: {error}") from error
+    if begun.config.modalities != model.config.modalities:
+        raise TriglotError(f"start_from is {folder!r}, whose tokens are others than those of these tokenizers.")
+    try:
+        model.load_state_dict(begun.state_dict())
+    except RuntimeError as error:
+        raise TriglotError(f"start_from is {folder!r}, a model of other sizes than the recipe's: {error}") from error
 
 
 def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:

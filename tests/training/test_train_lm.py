@@ -253,6 +253,26 @@ def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, proce
     )
 
 
+def test_going_on_from_a_trained_model(rows, random_checkpoint, tmp_path):
+    begun = TriglotForConditionalGeneration.from_pretrained(random_checkpoint)
+    still = {**TINY, "max_steps": 1, "learning_rate": 0.0, "weight_decay": 0.0}
+    out = train_lm(
+        rows, *folders(random_checkpoint), tmp_path / "lm", LmArguments(**still, start_from=str(random_checkpoint))
+    )
+    gone_on = TriglotForConditionalGeneration.from_pretrained(out)
+    for name, value in begun.state_dict().items():
+        assert torch.equal(value, gone_on.state_dict()[name]), name
+
+    for change, message in (
+        ({"start_from": str(tmp_path)}, "no language model lies"),
+        ({"intermediate_size": 96}, "of other sizes"),
+        ({"image_codes": 9, "image_grid": "3 3"}, "whose tokens are others"),
+    ):
+        arguments = LmArguments(**{**still, "start_from": str(random_checkpoint), **change})
+        with pytest.raises(TriglotError, match=message):
+            train_lm(rows, *folders(random_checkpoint), tmp_path / "refused", arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
