@@ -1,10 +1,11 @@
 """The judge's training: strings of the world's words by chance, by espeak-ng in the training voices, in light and heavy noise.
 
-    python -m triglot.training.train_judge --output-dir DIR       about an hour on one CPU core
+    python -m triglot.training.train_judge --output-dir DIR       a step a second on one CPU core
 
 No sentence of the demo world is ever spoken to it. In half of the strings single words follow one another by chance, in the
-others pieces of two or three words, since "left of a" is spoken otherwise than its words by themselves. So it can only write
-what it hears. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
+others pieces of two or three words, since "left of a" is spoken otherwise than its words by themselves; common words and pieces
+come more often than rare ones, but none is rare. So it can only write what it hears. `--start-from` goes on from a judge, e.g. at a
+lower rate. `--check` reads held-out sentences in training and held-out voices and prints the word error rates.
 """
 
 import argparse
@@ -49,7 +50,7 @@ class JudgeArguments:
     augmented_share: float = 0.5  # of the strings: heard through recording conditions
     other_voice_share: float = 0.3  # of the strings: by a smaller or larger speaker
     start_from: str = ""  # folder of a judge; "" to start from nothing
-    max_steps: int = 3_000
+    max_steps: int = 8_000
     batch_size: int = 24
     optimizer: str = "muon"  # or "adamw"
     learning_rate: float = 4e-3
@@ -82,19 +83,18 @@ def vocabulary() -> dict[str, list[str]]:
     }
 
 
-def pieces() -> dict[str, list[str]]:
-    """{language: all runs of two and three words in `WORDS_FROM` sentences, each once}."""
-    return {
-        language: sorted(
-            {
-                " ".join(words[start : start + size])
-                for words in sentences
-                for size in (2, 3)
-                for start in range(len(words) - size + 1)
-            }
-        )
+def pieces(distinct: bool = True) -> dict[str, list[str]]:
+    """{language: all runs of two and three words in `WORDS_FROM` sentences}, each once, or as often as it comes."""
+    found = {
+        language: [
+            " ".join(words[start : start + size])
+            for words in sentences
+            for size in (2, 3)
+            for start in range(len(words) - size + 1)
+        ]
         for language, sentences in _known_sentences().items()
     }
+    return {language: sorted(set(runs)) for language, runs in found.items()} if distinct else found
 
 
 def spoken(text: str, language: str, speaker: str) -> np.ndarray:
@@ -111,6 +111,7 @@ class RandomStrings(torch.utils.data.Dataset):
         self.words = vocabulary()
         self.types = {language: sorted(set(words)) for language, words in self.words.items()}
         self.pieces = pieces() if arguments.pieces_share else {}
+        self.common_pieces = pieces(distinct=False) if arguments.pieces_share else {}
 
     @property
     def alphabets(self) -> dict[str, str]:
@@ -125,8 +126,9 @@ class RandomStrings(torch.utils.data.Dataset):
         language = rng.choice(LANGUAGES)
         count = rng.randint(*STRING_WORDS)
         if rng.random() < self.arguments.pieces_share:
-            text = " ".join(rng.choice(self.pieces[language]) for _ in range(1 + count // 3))
-        else:  # rare words as often as common ones, and then again common ones more often
+            known = [self.pieces if rng.random() < 0.5 else self.common_pieces for _ in range(1 + count // 3)]
+            text = " ".join(rng.choice(runs[language]) for runs in known)
+        else:  # as with the pieces: rare ones as often as common ones, and then again common ones more often
             known = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
             text = " ".join(rng.choice(words) for words in known)
         wave = spoken(text, language, random_speaker(rng, TRAINING_VOICES))
@@ -227,13 +229,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--output-dir", type=Path, default=Path("tests/data/judge"))
     parser.add_argument("--max-steps", type=int, default=JudgeArguments.max_steps)
+    parser.add_argument("--learning-rate", type=float, default=JudgeArguments.learning_rate)
     parser.add_argument("--start-from", default="", metavar="FOLDER", help="a judge to go on from")
     parser.add_argument("--check", type=int, metavar="SENTENCES", help="only measure the judge that is there")
     arguments = parser.parse_args(argv)
     if arguments.check is None:
-        train_judge(
-            arguments.output_dir, JudgeArguments(max_steps=arguments.max_steps, start_from=arguments.start_from)
-        )
+        settings = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate", "start_from")}
+        train_judge(arguments.output_dir, JudgeArguments(**settings))
     judge = load_judge(arguments.output_dir)
     for voices in VOICES:
         rates = word_error_rates(judge, voices, arguments.check or 300)

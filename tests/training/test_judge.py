@@ -60,6 +60,8 @@ def test_the_strings_are_no_sentences_and_repeat():
     assert len(texts) > 35 and not texts & sentences
     assert all(len(words) > 500 for words in strings.types.values())
     assert all(piece.count(" ") in (1, 2) for piece in strings.pieces["es"])
+    assert set(strings.common_pieces["es"]) == set(strings.pieces["es"])
+    assert strings.common_pieces["en"].count("of a") > 100 and strings.pieces["en"].count("of a") == 1
 
 
 def test_training_goes_on_where_it_was_cut_off(tmp_path):
@@ -99,7 +101,7 @@ def test_one_batch_is_learnt():
 @pytest.mark.parametrize("voices", ["training", "held_out"])
 def test_the_committed_judge_hears_recordings(voices):
     rates = word_error_rates(load_judge(JUDGE), voices, sentences=25, seed=2)
-    assert sum(rates.values()) / len(rates) <= 2.0, rates
+    assert sum(rates.values()) / len(rates) <= 1.5, rates
 
 
 @needs_judge
