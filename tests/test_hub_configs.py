@@ -11,6 +11,7 @@ from transformers import AutoConfig, pipeline
 
 import triglot  # noqa: F401  registers the pipelines
 from triglot.cli import shipped_files
+from triglot.processing.audio_io import load_audio
 from triglot.training.data.demo_world import speak
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 from triglot.training.evaluate_models import load_judge
@@ -104,11 +105,12 @@ def test_codes_out_of_order_are_no_speech(s2st):
         for item, speaker in held_out(6):
             for language in LANGUAGES:
                 wave, rate = speak(item.sentence(language), language, speaker)
-                codes = codecs.encode("speech", wave, sampling_rate=rate).tolist()
+                wave = load_audio(wave, rate, target_rate=s2st.processor.sampling_rate)
+                codes = codecs.encode("speech", [wave])[0].tolist()
                 if name == "shuffled":
                     rng.shuffle(codes)
-                decoded, _ = codecs.decode("speech", codes)
-                heard += judge.transcribe([decoded], [language])
+                (decoded,) = codecs.decode("speech", [codes], voices=[codecs.voice(wave)])
+                heard += judge.transcribe([decoded.numpy()], [language])
                 spoken.append(item.sentence(language))
         rates[name] = word_error_rate(heard, spoken)
     assert rates["in order"] <= 12 and rates["shuffled"] >= 80
