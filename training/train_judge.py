@@ -126,8 +126,10 @@ class RandomStrings(torch.utils.data.Dataset):
         language = rng.choice(LANGUAGES)
         count = rng.randint(*STRING_WORDS)
         if rng.random() < self.arguments.pieces_share:
-            known = [self.pieces if rng.random() < 0.5 else self.common_pieces for _ in range(1 + count // 3)]
-            text = " ".join(rng.choice(runs[language]) for runs in known)
+            runs = [
+                (self.pieces if rng.random() < 0.5 else self.common_pieces)[language] for _ in range(1 + count // 3)
+            ]
+            text = " ".join(rng.choice(pieces_known) for pieces_known in runs)
         else:  # as with the pieces: rare ones as often as common ones, and then again common ones more often
             known = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
             text = " ".join(rng.choice(words) for words in known)
