@@ -126,13 +126,12 @@ class RandomStrings(torch.utils.data.Dataset):
         language = rng.choice(LANGUAGES)
         count = rng.randint(*STRING_WORDS)
         if rng.random() < self.arguments.pieces_share:
-            runs = [
+            pools = [
                 (self.pieces if rng.random() < 0.5 else self.common_pieces)[language] for _ in range(1 + count // 3)
             ]
-            text = " ".join(rng.choice(pieces_known) for pieces_known in runs)
         else:  # as with the pieces: rare ones as often as common ones, and then again common ones more often
-            known = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
-            text = " ".join(rng.choice(words) for words in known)
+            pools = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
+        text = " ".join(rng.choice(pool) for pool in pools)
         wave = spoken(text, language, random_speaker(rng, TRAINING_VOICES))
         noise = np.random.default_rng(rng.getrandbits(64))
         if rng.random() < self.arguments.other_voice_share:
