@@ -26,6 +26,7 @@ from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
 from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
 from .recipe import parse_arguments
+from .runs import plain_settings, with_later_settings
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
 from .train_kmeans import KmeansArguments, train_kmeans
@@ -138,12 +139,12 @@ class _Runner:
 
     def run(self, stage: str) -> None:
         """Runs one stage unless it is finished."""
-        settings = json.loads(json.dumps(dataclasses.asdict(self.recipe.stages[stage])))
+        settings = plain_settings(self.recipe.stages[stage])
         done = self.folder(stage) / STAGE_FILE
         if done.is_file():
             before = json.loads(done.read_text(encoding="utf-8"))
-            known = dataclasses.asdict(STAGES[stage]())  # a setting that came later had its default then
-            if {**known, **before["settings"]} != settings or before["seed"] != self.recipe.seed:
+            same = with_later_settings(STAGES[stage], before["settings"]) == settings
+            if not same or before["seed"] != self.recipe.seed:
                 raise TriglotError(
                     f"{self.folder(stage)} holds stage {stage!r} finished with other settings; choose another output_dir, "
                     "or delete that folder and those of the later stages."

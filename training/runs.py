@@ -39,12 +39,11 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
     Raises:
         TriglotError: checkpoints of a run with other settings are there, or the folder cannot be written.
     """
-    settings = {name: value for name, value in dataclasses.asdict(arguments).items() if name not in FREE_SETTINGS}
-    run = json.loads(json.dumps({"seed": seed, "inputs": dict(inputs), **settings}))
+    settings = {name: value for name, value in plain_settings(arguments).items() if name not in FREE_SETTINGS}
+    run = {"seed": seed, "inputs": dict(inputs), **settings}
     file, last = checkpoints / RUN_FILE, last_complete_checkpoint(checkpoints)
     if last is not None and file.is_file():
-        known = dataclasses.asdict(type(arguments)())  # a setting that came later had its default then
-        before = {**json.loads(json.dumps(known)), **json.loads(file.read_text(encoding="utf-8"))}
+        before = with_later_settings(type(arguments), json.loads(file.read_text(encoding="utf-8")))
         changed = [
             f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]
         ]
@@ -60,6 +59,16 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
     except OSError as error:
         raise TriglotError(f"{checkpoints} cannot be written: {error}.") from error
     return last
+
+
+def plain_settings(arguments: Any) -> dict[str, Any]:
+    """A stage's frozen dataclass as it comes back from JSON."""
+    return json.loads(json.dumps(dataclasses.asdict(arguments)))
+
+
+def with_later_settings(arguments_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings that were written down earlier, and for those that the stage lacked then, the defaults."""
+    return {**plain_settings(arguments_class()), **settings}
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:
@@ -124,6 +133,26 @@ def chosen_optimizers(model: torch.nn.Module, arguments: Any) -> tuple[torch.opt
         return None, None
     betas = (0.9, getattr(arguments, "adam_beta2", 0.999))
     return Muon(model, arguments.learning_rate, betas=betas, weight_decay=arguments.weight_decay), None
+
+
+def take_weights(model: PreTrainedModel, begun: PreTrainedModel, folder: str, tokens: str) -> None:
+    """Gives a new model the weights of one that was trained before.
+
+    Args:
+        model: Becomes `begun`.
+        begun: The trained one.
+        folder: Where it was loaded from, for the errors.
+        tokens: The setting of the two configs that says what their outputs mean.
+
+    Raises:
+        TriglotError: outputs of another meaning, or other sizes.
+    """
+    if getattr(begun.config, tokens) != getattr(model.config, tokens):
+        raise TriglotError(f"start_from is {folder!r}, whose tokens are others than those of this run ({tokens}).")
+    try:
+        model.load_state_dict(begun.state_dict())
+    except RuntimeError as error:
+        raise TriglotError(f"start_from is {folder!r}, a model of other sizes than this run's: {error}") from error
 
 
 def fitting_deviation(width: int) -> float:

@@ -31,7 +31,7 @@ from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, tr
 from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
 from .text_normaliser import normalise_text
 
 LANGUAGES = ("en", "es", "hi")
@@ -83,9 +83,9 @@ def vocabulary() -> dict[str, list[str]]:
     }
 
 
-def pieces(distinct: bool = True) -> dict[str, list[str]]:
-    """{language: all runs of two and three words in `WORDS_FROM` sentences}, each once, or as often as it comes."""
-    found = {
+def pieces() -> dict[str, list[str]]:
+    """{language: all runs of two and three words in `WORDS_FROM` sentences, each as often as it occurs}."""
+    return {
         language: [
             " ".join(words[start : start + size])
             for words in sentences
@@ -94,7 +94,11 @@ def pieces(distinct: bool = True) -> dict[str, list[str]]:
         ]
         for language, sentences in _known_sentences().items()
     }
-    return {language: sorted(set(runs)) for language, runs in found.items()} if distinct else found
+
+
+def _types(drawn: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """{language: what may be drawn, each once}."""
+    return {language: sorted(set(texts)) for language, texts in drawn.items()}
 
 
 def spoken(text: str, language: str, speaker: str) -> np.ndarray:
@@ -109,9 +113,9 @@ class RandomStrings(torch.utils.data.Dataset):
     def __init__(self, count: int, seed: int, arguments: JudgeArguments):
         self.count, self.seed, self.arguments = count, seed, arguments
         self.words = vocabulary()
-        self.types = {language: sorted(set(words)) for language, words in self.words.items()}
+        self.types = _types(self.words)
         self.pieces = pieces() if arguments.pieces_share else {}
-        self.common_pieces = pieces(distinct=False) if arguments.pieces_share else {}
+        self.piece_types = _types(self.pieces)
 
     @property
     def alphabets(self) -> dict[str, str]:
@@ -125,13 +129,11 @@ class RandomStrings(torch.utils.data.Dataset):
         rng = random.Random(f"judge {self.seed} {index}")
         language = rng.choice(LANGUAGES)
         count = rng.randint(*STRING_WORDS)
-        if rng.random() < self.arguments.pieces_share:
-            pools = [
-                (self.pieces if rng.random() < 0.5 else self.common_pieces)[language] for _ in range(1 + count // 3)
-            ]
-        else:  # as with the pieces: rare ones as often as common ones, and then again common ones more often
-            pools = [(self.types if rng.random() < 0.5 else self.words)[language] for _ in range(count)]
-        text = " ".join(rng.choice(pool) for pool in pools)
+        in_pieces = rng.random() < self.arguments.pieces_share
+        each_once, as_spoken = (self.piece_types, self.pieces) if in_pieces else (self.types, self.words)
+        # rare ones as often as common ones, and then again common ones more often
+        pools = [each_once if rng.random() < 0.5 else as_spoken for _ in range(1 + count // 3 if in_pieces else count)]
+        text = " ".join(rng.choice(pool[language]) for pool in pools)
         wave = spoken(text, language, random_speaker(rng, TRAINING_VOICES))
         noise = np.random.default_rng(rng.getrandbits(64))
         if rng.random() < self.arguments.other_voice_share:
@@ -192,11 +194,11 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
     model = Judge(config)
-    if arguments.start_from:
+    if arguments.start_from and checkpoint is None:  # checkpoints of this run are further on
         begun = load_judge(arguments.start_from)
         if not isinstance(begun, Judge):
             raise TriglotError(f"{arguments.start_from} holds another recogniser than a judge of train_judge.")
-        model.load_state_dict(begun.state_dict())
+        take_weights(model, begun, arguments.start_from, "alphabets")
     trainer = Trainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),

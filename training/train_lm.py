@@ -23,7 +23,7 @@ from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 
@@ -201,8 +201,8 @@ def train_lm(
 
     packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
     model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
-    if arguments.start_from:
-        _go_on_from(model, arguments.start_from)
+    if arguments.start_from and last is None:  # checkpoints of this run are further on
+        take_weights(model, _begun(arguments.start_from), arguments.start_from, "modalities")
     settings = trainer_arguments(
         output_dir / "checkpoints",
         arguments,
@@ -270,22 +270,16 @@ class WeighedLoss:
         return (losses * weights).sum() / (num_items_in_batch if num_items_in_batch is not None else len(targets))
 
 
-def _go_on_from(model: TriglotForConditionalGeneration, folder: str) -> None:
-    """Gives the model the weights of one that was trained before.
+def _begun(folder: str) -> TriglotForConditionalGeneration:
+    """The trained model of `start_from`.
 
     Raises:
-        TriglotError: no such model, or one of other sizes or another token space.
+        TriglotError: there is none.
     """
     try:
-        begun = TriglotForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+        return TriglotForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     except (OSError, ValueError) as error:
         raise TriglotError(f"start_from is {folder!r}, where no language model lies: {error}") from error
-    if begun.config.modalities != model.config.modalities:
-        raise TriglotError(f"start_from is {folder!r}, whose tokens are others than those of these tokenizers.")
-    try:
-        model.load_state_dict(begun.state_dict())
-    except RuntimeError as error:
-        raise TriglotError(f"start_from is {folder!r}, a model of other sizes than the recipe's: {error}") from error
 
 
 def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
