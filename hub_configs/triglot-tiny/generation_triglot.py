@@ -164,7 +164,7 @@ class SpanLogitsProcessor(LogitsProcessor):
         self._rows = rows
         self._after = [[self._needed_after(row, index) for index in range(len(row))] for row in rows]
         self._closers = frozenset((grammar.sep_token_id, *(end for _, end in grammar.borders[1:])))
-        self._table = self._allowed_table()
+        self._banned = ~self._allowed_table()
         self._seen: torch.Tensor | None = None
         self._places: list[tuple[int, int]] = []
 
@@ -234,11 +234,13 @@ class SpanLogitsProcessor(LogitsProcessor):
         return 3 * kind + (int(may_close) if may_continue else 2)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        self._table = self._table.to(scores.device)
-        allowed = self._table[self.states(input_ids)]
-        if allowed.shape[1] < scores.shape[1]:  # a head padded beyond the vocabulary
-            allowed = torch.nn.functional.pad(allowed, (0, scores.shape[1] - allowed.shape[1]))
-        return scores.masked_fill(~allowed, -math.inf)
+        beyond = scores.shape[1] - self._banned.shape[1]
+        if beyond:  # a head padded beyond the vocabulary
+            self._banned = torch.nn.functional.pad(self._banned, (0, beyond), value=True)
+        self._banned = self._banned.to(scores.device)
+        states = self.states(input_ids)
+        alike = len(set(states)) == 1
+        return scores.masked_fill(self._banned[states[0] if alike else states], -math.inf)
 
 
 class SpanGenerationMixin(GenerationMixin):

@@ -1,24 +1,33 @@
 """Decoding step by step: a small Llama or Qwen3 without the cost of many small calls.
 
-A model of some million parameters spends most of a step on calling, not on computing. Here a layer takes three products instead
+A model of some million parameters spends most of a step on calling, not on computing. Here a layer takes four products instead
 of seven (query, key and value in one, gate and up in one), keys and values go into one buffer that is never copied, and a mask
-is made only where rows are padded. The ids are those of the ordinary loop, up to rounding in the sixth digit of the scores.
+is made only where rows are padded. On a CPU the steps of a few rows are NumPy's, on the same memory: each of its calls costs a
+fraction of torch's. All of it computes in float32, whatever the weights are kept in: the ids are those of the ordinary loop in
+float32, up to rounding in the sixth digit of the scores.
 
 Shapes: B rows, T new ids, t ids so far, D width, H heads, G key/value heads, d of a head, V ids of the vocabulary.
 """
 
+from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import nn
 from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedModel, Qwen3ForCausalLM
 
 MOST_PARAMETERS = 100_000_000  # above it, computing is what takes the time, and a copy of the weights is not small
+LIGHT_ROWS = 8  # above it, torch's threads gain more than its calls cost
 
 
 def can_fuse(model: Any) -> bool:
-    """Whether `FusedDecoder` computes what this causal LM computes: exact class, plain linear layers, float32, no hooks."""
+    """Whether `FusedDecoder` computes what this causal LM computes: exact class, plain linear layers, no hooks.
+
+    In float32 anywhere, in half precision on a CPU only, which is slower in it.
+    """
     if type(model) not in (LlamaForCausalLM, Qwen3ForCausalLM) or model.training:
         return False
     config = model.config
@@ -31,25 +40,61 @@ def can_fuse(model: Any) -> bool:
         and config.hidden_act == "silu"
         and all(type(layer) is nn.Linear for layer in layers)
         and len(layers) == 7 * config.num_hidden_layers + 1
-        and all(weight.dtype == torch.float32 for weight in model.parameters())
+        and all(weight.dtype == torch.float32 or _half_on_cpu(weight) for weight in model.parameters())
         and sum(weight.numel() for weight in model.parameters()) <= MOST_PARAMETERS
         and not any(hasattr(module, "_hf_hook") or module._forward_hooks for module in model.modules())
     )
 
 
+def _half_on_cpu(weight: torch.Tensor) -> bool:
+    return weight.device.type == "cpu" and weight.dtype in (torch.bfloat16, torch.float16)
+
+
 class _Layer(NamedTuple):
-    before: torch.Tensor  # (D,) weight of the norm before attention
-    qkv: torch.Tensor  # ((H + 2 G) d, D)
-    qkv_bias: torch.Tensor | None
-    q_norm: torch.Tensor | None  # (d,)
-    k_norm: torch.Tensor | None
-    out: torch.Tensor
-    out_bias: torch.Tensor | None
-    between: torch.Tensor  # (D,) weight of the norm before the MLP
-    gate_up: torch.Tensor
-    gate_up_bias: torch.Tensor | None
-    down: torch.Tensor
-    down_bias: torch.Tensor | None
+    """Weights in float32, inputs times outputs, as a product reads fastest; those of a norm are in the product after it.
+
+    Torch tensors, or NumPy arrays on the same memory.
+    """
+
+    qkv: Any  # (D, (H + 2 G) d)
+    qkv_bias: Any
+    qk_norm: Any  # (H + G, d)
+    out: Any
+    out_bias: Any
+    gate_up: Any
+    gate_up_bias: Any
+    down: Any
+    down_bias: Any
+
+    @classmethod
+    def of(cls, layer: Any, heads: int, kv_heads: int) -> "_Layer":
+        attention, mlp = layer.self_attn, layer.mlp
+        norms = None
+        if hasattr(attention, "q_norm"):
+            pair = attention.q_norm.weight, attention.k_norm.weight
+            norms = torch.cat([pair[0].expand(heads, -1), pair[1].expand(kv_heads, -1)]).detach().float()
+        return cls(
+            *_product(attention.q_proj, attention.k_proj, attention.v_proj, norm=layer.input_layernorm.weight),
+            norms,
+            *_product(attention.o_proj),
+            *_product(mlp.gate_proj, mlp.up_proj, norm=layer.post_attention_layernorm.weight),
+            *_product(mlp.down_proj),
+        )
+
+    def numpy(self) -> "_Layer":
+        return _Layer(*(None if part is None else part.numpy() for part in self))
+
+
+def _product(*layers: Any, norm: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Linear layers of the same input, after a norm with weights (I,), as one: (I, O) and its bias (O,) in float32."""
+    weights, first = [layer.weight.detach() for layer in layers], layers[0]
+    size = first.in_features, sum(len(weight) for weight in weights)
+    whole = torch.empty(size, dtype=torch.float32, device=first.weight.device)
+    torch.cat([weight.t() for weight in weights], 1, out=whole)
+    if norm is not None:
+        whole *= norm.detach()[:, None]
+    bias = None if first.bias is None else torch.cat([layer.bias for layer in layers]).detach().float()
+    return whole, bias
 
 
 class FusedDecoder:
@@ -67,8 +112,9 @@ class FusedDecoder:
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.size = getattr(config, "head_dim", None) or config.hidden_size // self.heads
         self.eps = config.rms_norm_eps
-        self.layers = [_fused(layer) for layer in inner.layers]
-        self.embedding, self.norm, self.head = inner.embed_tokens.weight, inner.norm.weight, model.lm_head
+        self.layers = [_Layer.of(layer, self.heads, self.kv_heads) for layer in inner.layers]
+        self.embedding = inner.embed_tokens.weight.detach().float()
+        self.head, self.head_bias = _product(model.lm_head, norm=inner.norm.weight)
         rows, device = mask.shape[0], mask.device
         self.first = (mask == 0).sum(1)  # (B,) padding before each row
         places = (torch.arange(length, device=device)[None] - self.first[:, None]).clamp(min=0)
@@ -77,27 +123,28 @@ class FusedDecoder:
         self.cos = cos[:, :, None]
         self.sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)[:, :, None]  # halves change places with a sign
         shape = (len(self.layers), rows, self.kv_heads, length, self.size)
-        self.keys, self.values = (torch.zeros(shape, device=device) for _ in range(2))
+        self.keys, self.values = (torch.zeros(shape, dtype=torch.float32, device=device) for _ in range(2))
         self.padded = bool(self.first.any())
         self.done = 0
+        self.light = _LightSteps(self) if device.type == "cpu" and rows <= LIGHT_ROWS else None
 
     def step(self, ids: torch.Tensor) -> torch.Tensor:
         """ids (B, T) that follow those of the steps before -> logits (B, V) after the last one."""
         rows, count = ids.shape
         start, end = self.done, self.done + count
+        self.done = end
+        if self.light is not None and count == 1:
+            return torch.from_numpy(self.light.step(ids[:, 0].numpy(), start))
         cos, sin, mask = self.cos[:, start:end], self.sin[:, start:end], self._mask(start, end)
         rotated = self.heads + self.kv_heads
         x = functional.embedding(ids, self.embedding)
         width = (x.shape[-1],)
         for number, layer in enumerate(self.layers):
-            normed = functional.rms_norm(x, width, layer.before, self.eps)
-            qkv = functional.linear(normed, layer.qkv, layer.qkv_bias).view(rows, count, -1, self.size)
+            normed = functional.rms_norm(x, width, None, self.eps)
+            qkv = _linear(normed, layer.qkv, layer.qkv_bias).view(rows, count, -1, self.size)
             qk = qkv[:, :, :rotated]
-            if layer.q_norm is not None and layer.k_norm is not None:
-                q, k = qk[:, :, : self.heads], qk[:, :, self.heads :]
-                q = functional.rms_norm(q, (self.size,), layer.q_norm, self.eps)
-                k = functional.rms_norm(k, (self.size,), layer.k_norm, self.eps)
-                qk = torch.cat([q, k], 2)
+            if layer.qk_norm is not None:
+                qk = functional.rms_norm(qk, (self.size,), None, self.eps) * layer.qk_norm
             qk = qk * cos + qk.roll(self.size // 2, -1) * sin
             self.keys[number, :, :, start:end] = qk[:, :, self.heads :].transpose(1, 2)
             self.values[number, :, :, start:end] = qkv[:, :, rotated:].transpose(1, 2)
@@ -109,12 +156,11 @@ class FusedDecoder:
                 is_causal=mask is None and count > 1,
                 enable_gqa=self.heads != self.kv_heads,
             )
-            x = x + functional.linear(attended.transpose(1, 2).reshape(rows, count, -1), layer.out, layer.out_bias)
-            normed = functional.rms_norm(x, width, layer.between, self.eps)
-            gate, up = functional.linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
-            x = x + functional.linear(functional.silu(gate) * up, layer.down, layer.down_bias)
-        self.done = end
-        return self.head(functional.rms_norm(x[:, -1], width, self.norm, self.eps))
+            x = x + _linear(attended.transpose(1, 2).reshape(rows, count, -1), layer.out, layer.out_bias)
+            normed = functional.rms_norm(x, width, None, self.eps)
+            gate, up = _linear(normed, layer.gate_up, layer.gate_up_bias).chunk(2, -1)
+            x = x + _linear(functional.silu(gate) * up, layer.down, layer.down_bias)
+        return _linear(functional.rms_norm(x[:, -1], width, None, self.eps), self.head, self.head_bias)
 
     def _mask(self, start: int, end: int) -> torch.Tensor | None:
         """bool (B, 1, T, t): what each new id may see; None where there is no padding."""
@@ -127,23 +173,61 @@ class FusedDecoder:
         return ((seen[None] & real) | own[None])[:, None]
 
 
-def _fused(layer: Any) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    qkv, gate_up = (attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)
-    return _Layer(
-        layer.input_layernorm.weight,
-        torch.cat([part.weight for part in qkv]),
-        None if attention.q_proj.bias is None else torch.cat([part.bias for part in qkv]),
-        attention.q_norm.weight if hasattr(attention, "q_norm") else None,
-        attention.k_norm.weight if hasattr(attention, "k_norm") else None,
-        attention.o_proj.weight,
-        attention.o_proj.bias,
-        layer.post_attention_layernorm.weight,
-        torch.cat([part.weight for part in gate_up]),
-        None if mlp.gate_proj.bias is None else torch.cat([part.bias for part in gate_up]),
-        mlp.down_proj.weight,
-        mlp.down_proj.bias,
-    )
+class _LightSteps:
+    """`FusedDecoder.step` for one id a row, in NumPy on the decoder's own memory."""
+
+    def __init__(self, decoder: FusedDecoder):
+        self.heads, self.kv_heads, self.size, self.eps = decoder.heads, decoder.kv_heads, decoder.size, decoder.eps
+        self.layers = [layer.numpy() for layer in decoder.layers]
+        self.embedding, self.head = decoder.embedding.numpy(), decoder.head.numpy()
+        self.head_bias = None if decoder.head_bias is None else decoder.head_bias.numpy()
+        self.cos, self.sin = decoder.cos.numpy(), decoder.sin.numpy()
+        self.keys, self.values = decoder.keys.numpy(), decoder.values.numpy()
+        self.hidden = None  # float (B, 1, 1, length) to add to the scores: minus infinity where a row is padded
+        if decoder.padded:
+            places, first = np.arange(self.keys.shape[-2]), decoder.first.numpy()
+            self.hidden = np.where(places < first[:, None], -np.inf, 0.0).astype(np.float32)[:, None, None]
+
+    @np.errstate(over="ignore")  # where exp(-gate) is infinite, the quotient is 0, as it should be
+    def step(self, ids: np.ndarray, place: int) -> np.ndarray:
+        """ids (B,) at one place of the rows -> logits (B, V)."""
+        rows, end, half, rotated = len(ids), place + 1, self.size // 2, self.heads + self.kv_heads
+        cos, sin = self.cos[:, place], self.sin[:, place]
+        x = self.embedding[ids]
+        for layer, keys, values in zip(self.layers, self.keys, self.values):
+            qkv = _linear(self._normed(x), layer.qkv, layer.qkv_bias).reshape(rows, -1, self.size)
+            qk = qkv[:, :rotated]
+            if layer.qk_norm is not None:
+                qk = self._normed(qk) * layer.qk_norm
+            qk = qk * cos + np.concatenate([qk[..., half:], qk[..., :half]], -1) * sin
+            keys[:, :, place], values[:, :, place] = qk[:, self.heads :], qkv[:, rotated:]
+            query = qk[:, : self.heads].reshape(rows, self.kv_heads, -1, self.size) * np.float32(self.size**-0.5)
+            scores = query @ keys[:, :, :end].swapaxes(-1, -2)  # (B, G, H / G, t)
+            if self.hidden is not None:
+                scores += self.hidden[..., :end]
+            scores = np.exp(scores - scores.max(-1, keepdims=True))
+            scores /= scores.sum(-1, keepdims=True)
+            x = x + _linear((scores @ values[:, :, :end]).reshape(rows, -1), layer.out, layer.out_bias)
+            both = _linear(self._normed(x), layer.gate_up, layer.gate_up_bias)
+            gate, up = both[:, : both.shape[1] // 2], both[:, both.shape[1] // 2 :]
+            x = x + _linear(gate / (1 + np.exp(-gate)) * up, layer.down, layer.down_bias)
+        return _linear(self._normed(x), self.head, self.head_bias)
+
+    def _normed(self, x: np.ndarray) -> np.ndarray:
+        """x (..., n) over the root of its mean square."""
+        squares = np.einsum("...i,...i->...", x, x)[..., None]
+        return x / np.sqrt(squares / np.float32(x.shape[-1]) + np.float32(self.eps))
+
+
+@cache
+def _openblas() -> ThreadpoolController:
+    return ThreadpoolController().select(internal_api="openblas")
+
+
+def _linear(x: Any, weight: Any, bias: Any) -> Any:
+    """x (..., I) by weight (I, O) plus bias (O,) or None; of torch or of NumPy."""
+    y = x @ weight
+    return y if bias is None else y + bias
 
 
 def fused_sample(
@@ -164,18 +248,21 @@ def fused_sample(
     decoder = FusedDecoder(model.language_model, mask, generation_config.max_length)
     going_on = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
     newest = input_ids
-    while True:
-        scores = logits_processor(input_ids, decoder.step(newest))
-        if generation_config.do_sample:
-            newest = torch.multinomial(scores.softmax(-1), 1)
-        else:
-            newest = scores.argmax(-1, keepdim=True)
-        if not going_on.all():
-            newest = torch.where(going_on[:, None], newest, generation_config._pad_token_tensor)
-        input_ids = torch.cat([input_ids, newest], 1)
-        going_on = going_on & ~stopping_criteria(input_ids, None)
-        if not going_on.any():
-            return input_ids
+    with _openblas().limit(limits=1):  # its threads and torch's, in turn, wait for each other longer than they compute
+        while True:
+            scores = decoder.step(newest)
+            for processor in logits_processor:  # the list itself would ask for each one's signature at every step
+                scores = processor(input_ids, scores)
+            if generation_config.do_sample:
+                newest = torch.multinomial(scores.softmax(-1), 1)
+            else:
+                newest = scores.argmax(-1, keepdim=True)
+            if not going_on.all():
+                newest = torch.where(going_on[:, None], newest, generation_config._pad_token_tensor)
+            input_ids = torch.cat([input_ids, newest], 1)
+            going_on = going_on & ~stopping_criteria(input_ids, None)
+            if not going_on.any():
+                return input_ids
 
 
 __all__ = ["FusedDecoder", "can_fuse", "fused_sample"]

@@ -13,7 +13,7 @@ from transformers import (
 
 from triglot import extend_text_model
 from triglot.modeling.language_model import generation_triglot
-from triglot.modeling.language_model.fused_decoding import FusedDecoder, can_fuse
+from triglot.modeling.language_model.fused_decoding import LIGHT_ROWS, FusedDecoder, can_fuse
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -75,13 +75,35 @@ def test_logits_are_the_models_own(name):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_ids_are_those_of_the_ordinary_loop(name, calls, monkeypatch):
     model = build(CONFIGS[name])
-    ids = torch.randint(3, 40, (3, 7), generator=torch.Generator().manual_seed(2))
+    ids = torch.randint(3, 40, (LIGHT_ROWS + 2, 7), generator=torch.Generator().manual_seed(2))
     mask = torch.ones_like(ids)
     mask[1, :5] = 0
-    for rows in (slice(0, 1), slice(0, 3)):
+    for rows in (slice(0, 1), slice(0, 3), slice(0, LIGHT_ROWS + 2)):
         options = {"input_ids": ids[rows], "attention_mask": mask[rows], "max_new_tokens": 30, "do_sample": False}
         assert torch.equal(model.generate(**options), ordinary(monkeypatch, model, **options))
-    assert calls == [1, 3]
+    assert calls == [1, 3, LIGHT_ROWS + 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_on_a_cpu_is_computed_in_float32(dtype, calls, monkeypatch):
+    half = build(CONFIGS["qwen3"]).to(dtype)
+    options = {"input_ids": torch.tensor([[5, 6, 7]]), "max_new_tokens": 30, "do_sample": False}
+    fused = half.generate(**options)
+    assert calls == [1]
+    assert half.dtype == dtype
+    assert torch.equal(fused, ordinary(monkeypatch, half.float(), **options))
+
+
+def test_scores_beyond_what_exp_can_hold_are_no_warning_and_no_nan(recwarn):
+    model = build(CONFIGS["llama"])
+    with torch.no_grad():
+        for layer in model.language_model.model.layers:
+            layer.mlp.gate_proj.weight *= 1e3
+    decoder = FusedDecoder(model.language_model, torch.ones(1, 2, dtype=torch.long), 8)
+    with torch.no_grad():
+        decoder.step(torch.tensor([[5, 6]]))
+        assert decoder.step(torch.tensor([[7]])).isfinite().all()
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
 
 
 def test_sampling_draws_as_the_ordinary_loop_does(calls, monkeypatch):
@@ -132,7 +154,7 @@ def test_what_cannot_be_fused():
     model = build(CONFIGS["llama"]).language_model
     assert can_fuse(model)
     assert not can_fuse(build(CONFIGS["llama"]).language_model.train())
-    assert not can_fuse(build(CONFIGS["llama"]).language_model.bfloat16())
+    assert not can_fuse(build(CONFIGS["llama"]).language_model.double())
     gpt2 = GPT2Config(vocab_size=40, n_embd=32, n_layer=1, n_head=4)
     assert not can_fuse(AutoModelForCausalLM.from_config(gpt2).eval())
     scaled = LlamaConfig(**SIZES, rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4})
