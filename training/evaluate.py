@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from tqdm.auto import tqdm
 
 from ..processing.audio_io import write_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_folder
 from ..version import __version__
+from .data.load_rows import load_rows
 from .evaluate_arguments import DEFAULT_TASKS, add_arguments
 from .evaluate_models import Answer, CheckpointUnderTest, Question, XVector, at_judge_rate, load_judge
 from .evaluate_questions import (
@@ -296,22 +297,3 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return results
-
-
-def load_rows(path: str | os.PathLike) -> Dataset:
-    """A folder of `save_to_disk` or a parquet file.
-
-    Raises:
-        TriglotError: neither, or a folder of several splits.
-    """
-    where = Path(path)
-    if not where.exists():
-        raise TriglotError(f"There is no {os.fspath(path)!r}; rows are a folder of save_to_disk or a parquet file.")
-    try:
-        rows = Dataset.from_parquet(str(where)) if where.is_file() else load_from_disk(str(where))
-    except Exception as error:  # datasets wraps what its readers raise in errors of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TriglotError(f"{os.fspath(path)!r} holds no rows: {reason}") from error
-    if not isinstance(rows, Dataset):
-        raise TriglotError(f"{os.fspath(path)!r} holds the splits {sorted(rows)}; name the folder of one of them.")
-    return rows

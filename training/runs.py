@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,29 @@ from .muon import Muon
 OPTIMIZERS = ("adamw", "muon")
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
-FREE_SETTINGS = ("dtype", "save_steps", "logging_steps", "num_workers", "compile", "packed_attention")
+FREE_SETTINGS = ("dtype", "save_steps", "save_rows", "logging_steps", "num_workers", "compile", "packed_attention")
 
 
-def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[str, str]) -> str | None:
+def last_complete_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end; broken newer ones are removed."""
+    while folder.is_dir():
+        newest = get_last_checkpoint(str(folder))
+        if newest is None:
+            return None
+        if (Path(newest) / "trainer_state.json").is_file():  # Trainer writes it last
+            return newest
+        shutil.rmtree(newest)
+    return None
+
+
+def open_run(
+    checkpoints: Path,
+    arguments: Any,
+    *,
+    seed: int,
+    inputs: Mapping[str, str],
+    newest: Callable[[Path], str | None] = last_complete_checkpoint,
+) -> str | None:
     """Prepares the folder of checkpoints of one stage.
 
     Args:
@@ -32,6 +51,7 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
         arguments: The stage's frozen dataclass.
         seed: Of the run.
         inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}.
+        newest: Finds the checkpoint to go on from; default: that of a Trainer.
 
     Returns:
         The newest complete checkpoint to go on from, or None.
@@ -41,7 +61,7 @@ def open_run(checkpoints: Path, arguments: Any, *, seed: int, inputs: Mapping[st
     """
     settings = {name: value for name, value in plain_settings(arguments).items() if name not in FREE_SETTINGS}
     run = {"seed": seed, "inputs": dict(inputs), **settings}
-    file, last = checkpoints / RUN_FILE, last_complete_checkpoint(checkpoints)
+    file, last = checkpoints / RUN_FILE, newest(checkpoints)
     if last is not None and file.is_file():
         before = with_later_settings(type(arguments), json.loads(file.read_text(encoding="utf-8")))
         changed = [
@@ -69,18 +89,6 @@ def plain_settings(arguments: Any) -> dict[str, Any]:
 def with_later_settings(arguments_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were written down earlier, and for those that the stage lacked then, the defaults."""
     return {**plain_settings(arguments_class()), **settings}
-
-
-def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; broken newer ones are removed."""
-    while folder.is_dir():
-        newest = get_last_checkpoint(str(folder))
-        if newest is None:
-            return None
-        if (Path(newest) / "trainer_state.json").is_file():  # Trainer writes it last
-            return newest
-        shutil.rmtree(newest)
-    return None
 
 
 def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: Any) -> TrainingArguments:

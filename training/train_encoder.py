@@ -13,11 +13,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from datasets import Audio, Dataset
+from datasets import Audio, Dataset, IterableDataset
 from transformers import Trainer, set_seed
 
 from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
@@ -199,23 +199,25 @@ def train_encoder(
     return output_dir
 
 
-def undecoded(dataset: Dataset) -> Dataset:
+Rows = TypeVar("Rows", Dataset, IterableDataset)
+
+
+def undecoded(dataset: Rows) -> Rows:
     """The dataset with its "audio" column as bytes and paths, which `load_audio` reads without torchcodec.
 
     Raises:
         TriglotError: no such column, or no rows.
     """
-    if "audio" not in dataset.column_names:
+    names, features = dataset.column_names, dataset.features  # a stream may not know them before its first row
+    if names is not None and "audio" not in names:
         raise TriglotError(
-            f"The dataset has the columns {', '.join(dataset.column_names)}; `audio` is needed: rename the column that "
-            "holds the sound."
+            f"The dataset has the columns {', '.join(names)}; `audio` is needed: rename the column that holds the sound."
         )
-    if len(dataset) == 0:
+    if isinstance(dataset, Dataset) and len(dataset) == 0:
         raise TriglotError("The dataset has no rows; at least one utterance is needed.")
-    feature = dataset.features["audio"]
-    if isinstance(feature, Audio) and feature.decode:
+    if features is not None and isinstance(features["audio"], Audio) and features["audio"].decode:
         dataset = dataset.cast_column("audio", Audio(decode=False))
-    return dataset.select_columns(["audio"])
+    return dataset if names is None else dataset.select_columns(["audio"])
 
 
 def normalised_transcripts(dataset: Dataset) -> list[str]:

@@ -2,25 +2,45 @@
 
 Paper: AudioPaLM (arXiv 2306.12925, section 3.1): features as they are, since normalising them hurt.
 
-    datasets.Dataset with "audio" ─ FeatureUnits.features (T, D) each ─ (frames, D) ─ MiniBatchKMeans ─ centroids (K, D)
+    rows with "audio", in memory or streamed ─ FeatureUnits.features (T, D) each ─ StreamingKmeans ─ centroids (K, D)
+
+Only some batches of features are ever held, so the sound may be of any length. Utterances that cannot be used are passed over,
+counted and listed in `skipped_rows.json`. Every `save_rows` utterances the state goes into `output_dir/checkpoints`; a run that
+was cut off goes on from there, to the same centroids.
+
+    python -m triglot.training.train_kmeans --dataset speech/ --encoder hubert/ --layer 6 --codebook-size 1000 --out units/
 """
 
+import argparse
+import json
 import os
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
-from datasets import Dataset
-from sklearn.cluster import MiniBatchKMeans
+from datasets import Dataset, IterableDataset
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
-from .runs import save_whole
-from .train_encoder import WaveformDataset
+from ..processing.whole_files import whole_file
+from .data.load_rows import open_rows
+from .runs import open_run, save_whole
+from .streaming_kmeans import StreamingKmeans
+from .train_encoder import undecoded
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
+STATE_FILE = "kmeans.safetensors"
+SKIPPED_FILE = "skipped_rows.json"
+MOST_LISTED = 1_000  # rows in `skipped_rows.json`; all are counted
+HOPELESS = 20  # unusable utterances without a usable one before, after which the fault is not theirs
 
 
 @dataclass(frozen=True)
@@ -30,15 +50,29 @@ class KmeansArguments:
     codebook_size: int = 1024
     layer: int = 3  # 1 for the output of the first layer
     frame_rate: float = 25.0  # codes per second
-    max_frames: int = 500_000  # of features kept for k-means; 5.6 h at 25 Hz
-    batch_size: int = 4096  # frames of a k-means step
+    max_frames: int = 500_000  # of features seen; 5.6 h at 25 Hz
+    batch_size: int = 4096  # frames of a k-means step; at least codebook_size are taken
+    init_frames: int = 0  # that k-means++ sees; 0: 20 a code, but between three batches and 50,000
     deduplicate: bool = False
     downsample: str = "mean"  # or "stride"
     dtype: str = "float32"  # of the saved weights; or "float16"
+    save_rows: int = 1000  # utterances between two saved states
+
+    def __post_init__(self):
+        if self.dtype not in DTYPES:
+            raise TriglotError(f"dtype is {self.dtype!r}; allowed is {' or '.join(DTYPES)}.")
+        for name, least in (("codebook_size", 1), ("batch_size", 1), ("init_frames", 0), ("save_rows", 1)):
+            if getattr(self, name) < least:
+                raise TriglotError(f"{name} is {getattr(self, name)}; at least {least} is needed.")
+        if self.max_frames < self.codebook_size:
+            raise TriglotError(
+                f"max_frames is {self.max_frames} and codebook_size {self.codebook_size}; k-means needs at least as many "
+                "frames as codes."
+            )
 
 
 def train_kmeans(
-    dataset: Dataset,
+    dataset: Dataset | IterableDataset,
     encoder_dir: str | os.PathLike,
     output_dir: str | os.PathLike,
     arguments: KmeansArguments | None = None,
@@ -48,9 +82,10 @@ def train_kmeans(
     """Clusters an encoder's features and saves the finished `FeatureUnits`.
 
     Args:
-        dataset: Rows with "audio": {"bytes": ..., "path": ...}; taken in random order until `max_frames` are there.
+        dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate. A `Dataset` is taken in random order, an
+            `IterableDataset` as it comes (shuffle it before); until `max_frames` are there or it ends.
         encoder_dir: What `FeatureUnits.from_encoder` takes: a folder with an encoder and its feature extractor.
-        output_dir: Where the tokenizer goes.
+        output_dir: Where the tokenizer goes and, under `checkpoints`, the state of the run.
         arguments: Settings; default: `KmeansArguments()`.
         seed: Of the order of the data and of k-means.
 
@@ -58,19 +93,12 @@ def train_kmeans(
         `output_dir`, complete.
 
     Raises:
-        TriglotError: fewer frames than codes, features that are NaN, a broken sound file, or an unknown dtype.
+        TriglotError: fewer frames than codes, no column "audio", only unusable utterances (broken sound, features that are
+            NaN), or a state of other settings.
         ValueError: the encoder has no such layer, or its rate and `frame_rate` have no whole ratio.
     """
     arguments = arguments or KmeansArguments()
-    if arguments.dtype not in DTYPES:
-        raise TriglotError(f"dtype is {arguments.dtype!r}; allowed is {' or '.join(DTYPES)}.")
-    if arguments.codebook_size < 1:
-        raise TriglotError(f"codebook_size is {arguments.codebook_size}; at least 1 is needed.")
-    if arguments.max_frames < arguments.codebook_size:
-        raise TriglotError(
-            f"max_frames is {arguments.max_frames} and codebook_size {arguments.codebook_size}; k-means needs at least "
-            "as many frames as codes."
-        )
+    output_dir = Path(output_dir)
     units = FeatureUnits.from_encoder(
         encoder_dir,
         arguments.layer,
@@ -79,46 +107,166 @@ def train_kmeans(
         deduplicate=arguments.deduplicate,
     )
     units.to("cuda" if torch.cuda.is_available() else "cpu")
-    waveforms = WaveformDataset(dataset, units.config.sampling_rate)
-    frames = collect_features(units, waveforms, arguments.max_frames, seed)
-    if len(frames) < arguments.codebook_size:
-        raise TriglotError(
-            f"{len(waveforms)} utterances give {len(frames)} frames, fewer than the {arguments.codebook_size} codes asked "
-            "for; give more sound or a smaller codebook_size."
-        )
-    kmeans = MiniBatchKMeans(
-        n_clusters=arguments.codebook_size,
-        init="k-means++",
-        n_init=3,
-        batch_size=arguments.batch_size,
-        init_size=3 * max(arguments.batch_size, arguments.codebook_size),
-        compute_labels=False,
-        random_state=seed,
-    ).fit(frames)
+    rows = undecoded(dataset)
+    nothing = torch.zeros(1, units.config.feature_dim)
+    encoder = units.compute_fingerprint({**units.state_dict(), "centroids": nothing})
+    state = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"encoder": encoder}, newest=_newest_state
+    )
+    run = _Run(units, arguments, seed, output_dir)
+    if state is not None:
+        run.load(Path(state))
+    run.take(rows)
     units.cpu().to(DTYPES[arguments.dtype])
-    units.set_centroids(torch.from_numpy(np.ascontiguousarray(kmeans.cluster_centers_, dtype=np.float32)))
-    output_dir = Path(output_dir)
+    units.set_centroids(run.finish().cpu())
     save_whole(units, output_dir)
     return output_dir
 
 
-def collect_features(units: FeatureUnits, waveforms: WaveformDataset, max_frames: int, seed: int = 0) -> np.ndarray:
-    """Features of randomly chosen utterances, float32 (frames, D), at most `max_frames`.
+class _Run:
+    """One run over the utterances: k-means, how many rows are done, and those that could not be used."""
 
-    Raises:
-        TriglotError: features that are NaN or infinite, or an utterance too short for the encoder.
-    """
-    order = np.random.default_rng(seed).permutation(len(waveforms))
-    pieces: list[np.ndarray] = []
-    count = 0
-    for index in tqdm(order, desc="features", unit="utterance"):
-        waveform = waveforms[int(index)]
+    def __init__(self, units: FeatureUnits, arguments: KmeansArguments, seed: int, output_dir: Path):
+        size, batch = arguments.codebook_size, max(arguments.batch_size, arguments.codebook_size)
+        init = arguments.init_frames or max(3 * batch, min(20 * size, 50_000))
+        self.units, self.arguments, self.seed, self.output_dir = units, arguments, seed, output_dir
+        self.kmeans = StreamingKmeans(
+            size,
+            units.config.feature_dim,
+            batch_size=batch,
+            init_frames=min(init, arguments.max_frames),
+            seed=seed,
+            device=units.device,
+        )
+        self.rows = self.frames = self.samples = self.skipped = 0
+        self.listed: list[dict[str, Any]] = []
+
+    def take(self, rows: Dataset | IterableDataset) -> None:
+        """Goes through the utterances that are left.
+
+        Raises:
+            TriglotError: the stream breaks (what was done is saved), or nothing in it can be used.
+        """
+        rate, left = self.units.config.sampling_rate, self.arguments.max_frames
+        start, samples = time.monotonic(), self.samples
+        with tqdm(desc="k-means", unit="frame", total=left, initial=self.frames) as bar:
+            for number, row in self._numbered(rows):
+                if self.frames >= left:
+                    break
+                try:
+                    wave = load_audio(row["audio"], target_rate=rate, name="audio")
+                    features = self.units.features(torch.from_numpy(wave))[: left - self.frames]
+                except (TriglotError, ValueError) as error:
+                    self._skip(number, error)
+                else:
+                    self.kmeans.add(features)
+                    self.frames += len(features)
+                    self.samples += len(wave)
+                    bar.update(len(features))
+                self.rows += 1
+                if self.rows % self.arguments.save_rows == 0:
+                    self.save()
+        hours, seconds = (self.samples - samples) / rate / 3600, time.monotonic() - start
+        if hours:
+            print(f"{hours:.2f} h of sound in {seconds / 60:.1f} min: {hours / seconds * 3600:.0f} h an hour")
+
+    def finish(self) -> torch.Tensor:
+        """The centroids; before that, the list of what was passed over."""
+        if self.frames < self.arguments.max_frames:
+            print(
+                f"The sound ended after {self.rows} utterances and {self.frames} of {self.arguments.max_frames} frames."
+            )
+        if self.skipped:
+            if not self.frames:
+                self._give_up()
+            file = self.output_dir / SKIPPED_FILE
+            with whole_file(file) as partial:
+                content = {"utterances": self.rows, "skipped": self.skipped, "first": self.listed}
+                partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+            print(f"{self.skipped} of {self.rows} utterances could not be used; {file} lists them.")
+        return self.kmeans.finish()
+
+    def _skip(self, number: int, error: Exception) -> None:
+        self.skipped += 1
+        if len(self.listed) < MOST_LISTED:
+            self.listed.append({"row": number, "why": str(error)})
+        if self.skipped == self.rows + 1 == HOPELESS:
+            self._give_up()
+
+    def _give_up(self) -> NoReturn:
+        first = self.listed[0]
+        raise TriglotError(
+            f"None of the first {self.skipped} utterances can be used. Row {first['row']}: {first['why']}"
+        )
+
+    def _numbered(self, rows: Dataset | IterableDataset) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(number in the dataset, row) of all utterances left; a `Dataset` in an order of its own."""
+        if isinstance(rows, Dataset):
+            for number in np.random.default_rng(self.seed).permutation(len(rows))[self.rows :]:
+                yield int(number), rows[int(number)]
+            return
+        stream = enumerate(rows.skip(self.rows), self.rows)
+        while True:
+            try:
+                number, row = next(stream)
+            except StopIteration:
+                return
+            except Exception as error:  # of any kind: a shard that is cut off, a network that is gone
+                self.save()
+                raise TriglotError(
+                    f"The stream broke after {self.rows} utterances: {error}. What was done is kept; the same call goes on."
+                ) from error
+            yield number, row
+
+    def save(self) -> None:
+        counts = {name: getattr(self, name) for name in ("rows", "frames", "samples", "skipped")}
+        record = json.dumps({**counts, "listed": self.listed}, ensure_ascii=False)
+        with whole_file(self.output_dir / "checkpoints" / STATE_FILE) as partial:
+            save_file(self.kmeans.state(), partial, metadata={"run": record})
+
+    def load(self, file: Path) -> None:
         try:
-            piece = units.features(waveform).cpu().numpy()
-        except ValueError as error:
-            raise TriglotError(f"Row {index} of the dataset cannot be used: {error}") from error
-        pieces.append(piece[: max_frames - count])
-        count += len(pieces[-1])
-        if count >= max_frames:
-            break
-    return np.concatenate(pieces)
+            with safe_open(file, "pt") as opened:
+                record, names = json.loads(opened.metadata()["run"]), opened.keys()
+                self.kmeans.load_state({name: opened.get_tensor(name) for name in names})
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise TriglotError(f"{file} is no state of this run ({error}); delete it to start anew.") from error
+        for name, value in record.items():
+            setattr(self, name, value)
+
+
+def _newest_state(checkpoints: Path) -> str | None:
+    file = checkpoints / STATE_FILE
+    return str(file) if file.is_file() else None
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", required=True, help="a folder of save_to_disk, or what datasets.load_dataset takes"
+    )
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--streaming", action="store_true", help="never the whole dataset on the disk")
+    parser.add_argument("--shuffle-buffer", type=int, default=1000, help="rows that a stream is shuffled over")
+    parser.add_argument(
+        "--encoder", required=True, help="folder or Hub id of a speech encoder and its feature extractor"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    fields = KmeansArguments.__dataclass_fields__
+    for name, field in fields.items():
+        flag: dict[str, Any] = {"action": "store_true"} if field.type is bool else {"type": field.type}
+        parser.add_argument(f"--{name.replace('_', '-')}", default=field.default, **flag)
+    arguments = parser.parse_args(argv)
+    settings = KmeansArguments(**{name: getattr(arguments, name) for name in fields})
+    dataset = open_rows(arguments.dataset, arguments.split, streaming=arguments.streaming)
+    if isinstance(dataset, IterableDataset):
+        dataset = dataset.shuffle(seed=arguments.seed, buffer_size=arguments.shuffle_buffer)
+    print(train_kmeans(dataset, arguments.encoder, arguments.out, settings, seed=arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

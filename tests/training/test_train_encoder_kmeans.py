@@ -1,5 +1,6 @@
 """From sound files to a tokenizer: pretraining, its resumption, and k-means."""
 
+import dataclasses
 import io
 import json
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from datasets import Audio, Dataset
+from datasets import Audio, Dataset, IterableDataset
 from transformers import TrainerCallback
 
 from triglot.modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
@@ -15,6 +16,8 @@ from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
 from triglot.processing.audio_io import load_audio
 from triglot.processing.errors import TriglotError
 from triglot.training import train_encoder as train_encoder_module
+from triglot.training import train_kmeans as train_kmeans_module
+from triglot.training.streaming_kmeans import StreamingKmeans
 from triglot.training.train_encoder import CropCollator, EncoderArguments, train_encoder
 from triglot.training.train_kmeans import KmeansArguments, train_kmeans
 
@@ -186,7 +189,7 @@ def test_more_codes_lie_nearer_to_the_features(dataset, encoder_dir, tmp_path):
 
 
 def test_too_little_sound_is_told_before_fitting(dataset, encoder_dir, tmp_path):
-    with pytest.raises(TriglotError, match=r"8 utterances give 1\d\d frames, fewer than the 500 codes"):
+    with pytest.raises(TriglotError, match=r"There are 1\d\d frames, fewer than the 500 codes"):
         train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(codebook_size=500, layer=1))
     with pytest.raises(TriglotError, match="max_frames is 10 and codebook_size 50"):
         train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(codebook_size=50, max_frames=10))
@@ -194,7 +197,124 @@ def test_too_little_sound_is_told_before_fitting(dataset, encoder_dir, tmp_path)
         train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(dtype="int8"))
     with pytest.raises(ValueError, match="allowed is 1 to 2"):
         train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(layer=3))
-    assert not (tmp_path / "units").exists()
+    assert not (tmp_path / "units" / "config.json").exists()
+
+
+def broken_into(dataset: Dataset) -> Dataset:
+    """The rows with four among them that cannot be used."""
+    bad = [b"noise", b"", sound_file(1, 0.01), sound_file(1, 0.5)[:60]]
+    rows = list(dataset["audio"]) + [{"bytes": content, "path": None} for content in bad]
+    return Dataset.from_dict({"audio": [rows[index] for index in (0, 8, 1, 2, 9, 10, 3, 4, 5, 11, 6, 7)]})
+
+
+def streamed(dataset: Dataset, breaks_at: int | None = None) -> IterableDataset:
+    rows = list(dataset)
+
+    def generate():
+        for index, row in enumerate(rows):
+            if index == breaks_at:
+                raise ConnectionError("the line is dead")
+            yield row
+
+    return IterableDataset.from_generator(generate)
+
+
+def test_a_stream_is_taken_as_it_comes_and_a_dataset_in_an_order_of_its_own(dataset, encoder_dir, tmp_path):
+    arguments = KmeansArguments(codebook_size=4, layer=1, batch_size=16)
+    units = FeatureUnits.from_encoder(encoder_dir, 1)
+    order = np.random.default_rng(3).permutation(8)
+    kmeans = StreamingKmeans(4, 16, batch_size=16, init_frames=80, seed=3)  # 20 frames a code
+    for index in order:
+        kmeans.add(units.features(train_encoder_module.WaveformDataset(dataset, 16_000)[index]))
+    fits = [(dataset, 3), (streamed(dataset.select(order)), 3), (streamed(dataset), 3)]
+    books = [
+        FeatureUnits.from_pretrained(
+            train_kmeans(rows, encoder_dir, tmp_path / str(place), arguments, seed=seed)
+        ).centroids
+        for place, (rows, seed) in enumerate(fits)
+    ]
+    assert torch.equal(books[0], kmeans.finish()) and torch.equal(books[1], books[0])
+    assert not torch.equal(books[2], books[0])
+
+
+@pytest.mark.parametrize("kind", [lambda rows: rows, streamed])
+def test_rows_that_cannot_be_used_are_passed_over_counted_and_listed(kind, dataset, encoder_dir, tmp_path, capsys):
+    rows = broken_into(dataset)
+    arguments = KmeansArguments(codebook_size=4, layer=1, batch_size=16)
+    folder = train_kmeans(kind(rows), encoder_dir, tmp_path / "units", arguments)
+    skipped = json.loads((folder / "skipped_rows.json").read_text())
+    assert (skipped["utterances"], skipped["skipped"]) == (12, 4)
+    assert {item["row"] for item in skipped["first"]} == {1, 4, 5, 9}
+    assert "at least 0.1 s" in next(item["why"] for item in skipped["first"] if item["row"] == 5)
+    assert "4 of 12 utterances could not be used" in capsys.readouterr().out
+    assert FeatureUnits.from_pretrained(folder).codebook_size == 4
+
+
+@pytest.mark.parametrize("kind", [lambda rows: rows, streamed])
+@pytest.mark.parametrize("killed_at", [1, 4, 7])
+def test_a_killed_fit_goes_on_to_the_same_centroids(kind, killed_at, dataset, encoder_dir, tmp_path, monkeypatch):
+    rows = broken_into(dataset)
+    arguments = KmeansArguments(codebook_size=4, layer=1, batch_size=16, init_frames=40, save_rows=2)
+    whole = FeatureUnits.from_pretrained(train_kmeans(kind(rows), encoder_dir, tmp_path / "whole", arguments))
+    add, calls = StreamingKmeans.add, []
+
+    def killing(self, frames):
+        calls.append(len(frames))
+        if len(calls) == killed_at + 1:
+            raise KeyboardInterrupt
+        add(self, frames)
+
+    monkeypatch.setattr(StreamingKmeans, "add", killing)
+    with pytest.raises(KeyboardInterrupt):
+        train_kmeans(kind(rows), encoder_dir, tmp_path / "units", arguments)
+    folder = train_kmeans(kind(rows), encoder_dir, tmp_path / "units", arguments)
+    assert torch.equal(FeatureUnits.from_pretrained(folder).centroids, whole.centroids)
+    assert json.loads((folder / "skipped_rows.json").read_text()) == json.loads(
+        (tmp_path / "whole" / "skipped_rows.json").read_text()
+    )
+    if killed_at > 1:
+        assert len(calls) < 8 + killed_at + 1, "it started anew"
+    with pytest.raises(TriglotError, match="codebook_size 4 -> 5"):
+        train_kmeans(kind(rows), encoder_dir, folder, dataclasses.replace(arguments, codebook_size=5))
+
+
+def test_a_stream_that_breaks_is_told_and_gone_on_with(dataset, encoder_dir, tmp_path):
+    arguments = KmeansArguments(codebook_size=4, layer=1, batch_size=16, init_frames=40)
+    whole = FeatureUnits.from_pretrained(train_kmeans(streamed(dataset), encoder_dir, tmp_path / "whole", arguments))
+    with pytest.raises(TriglotError, match="broke after 5 utterances: the line is dead"):
+        train_kmeans(streamed(dataset, breaks_at=5), encoder_dir, tmp_path / "units", arguments)
+    folder = train_kmeans(streamed(dataset), encoder_dir, tmp_path / "units", arguments)
+    assert torch.equal(FeatureUnits.from_pretrained(folder).centroids, whole.centroids)
+
+
+def test_a_stream_that_ends_early_is_enough_if_there_is_a_frame_for_each_code(dataset, encoder_dir, tmp_path, capsys):
+    arguments = KmeansArguments(codebook_size=4, layer=1, max_frames=1_000)
+    train_kmeans(streamed(dataset), encoder_dir, tmp_path / "units", arguments)
+    assert "The sound ended after 8 utterances and 1" in capsys.readouterr().out
+    with pytest.raises(TriglotError, match="fewer than the 900 codes"):
+        train_kmeans(
+            streamed(dataset), encoder_dir, tmp_path / "more", dataclasses.replace(arguments, codebook_size=900)
+        )
+
+
+def test_no_more_frames_than_asked_for(dataset, encoder_dir, tmp_path, monkeypatch):
+    seen, add = [], StreamingKmeans.add
+    monkeypatch.setattr(StreamingKmeans, "add", lambda self, frames: (seen.append(len(frames)), add(self, frames))[1])
+    train_kmeans(dataset, encoder_dir, tmp_path / "units", KmeansArguments(codebook_size=4, layer=1, max_frames=61))
+    assert sum(seen) == 61 and len(seen) < 8
+
+
+def test_the_command_line_and_a_broken_state(dataset, encoder_dir, tmp_path):
+    dataset.save_to_disk(str(tmp_path / "rows"))
+    options = ["--dataset", str(tmp_path / "rows"), "--encoder", str(encoder_dir), "--out", str(tmp_path / "units")]
+    options += ["--layer", "1", "--codebook-size", "4", "--save-rows", "3", "--deduplicate"]
+    train_kmeans_module.main(options)
+    units = FeatureUnits.from_pretrained(tmp_path / "units")
+    assert units.codebook_size == 4 and units.config.deduplicate and units.config.layer == 1
+    state = tmp_path / "units" / "checkpoints" / "kmeans.safetensors"
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(TriglotError, match="is no state of this run"):
+        train_kmeans_module.main(options)
 
 
 def test_broken_weights_and_data_are_errors(dataset, encoder_dir, tmp_path):
