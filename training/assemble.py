@@ -7,9 +7,9 @@ from transformers import AutoTokenizer
 
 from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
-from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
+from .load_parts import load_speech_tokenizer
 
 
 def assemble_checkpoint(
@@ -40,7 +40,7 @@ def assemble_checkpoint(
         languages,
         sampling_rate=model.config.sampling_rate,
     )
-    processor.codecs.speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir, dtype="auto")
+    processor.codecs.speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir, "auto")
     processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype="auto")
 
     with whole_folder(output_dir) as partial:

@@ -1,5 +1,6 @@
 """What every training stage shares: where checkpoints lie, how a run goes on, and how a finished model is written."""
 
+import argparse
 import dataclasses
 import json
 import math
@@ -19,6 +20,7 @@ from ..processing.whole_files import whole_file
 from .muon import Muon
 
 OPTIMIZERS = ("adamw", "muon")
+DTYPES = ("float32", "float16")  # of saved media models
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
 FREE_SETTINGS = ("dtype", "save_steps", "save_rows", "logging_steps", "num_workers", "compile", "packed_attention")
@@ -127,6 +129,29 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         data_seed=seed,
         **more,
     )
+
+
+def add_settings(parser: argparse.ArgumentParser, arguments_class: type) -> None:
+    """One option for each field of a stage's dataclass, with its default."""
+    for field in dataclasses.fields(arguments_class):
+        option = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=field.default, help=" ")
+        else:
+            parser.add_argument(option, type=type(field.default), default=field.default, help=" ")
+
+
+def given_settings(arguments: argparse.Namespace, arguments_class: type) -> Any:
+    """The stage's dataclass, from what `add_settings` added."""
+    return arguments_class(
+        **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(arguments_class)}
+    )
+
+
+def check_dtype(name: str) -> None:
+    """Raises TriglotError for a precision of saved weights that is not in `DTYPES`."""
+    if name not in DTYPES:
+        raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(DTYPES)}.")
 
 
 def check_optimizer(name: str) -> None:

@@ -9,7 +9,6 @@ Codes, F0 and voices are computed once; sound is read again for every crop, so m
 
 import copy
 import dataclasses
-import math
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -19,14 +18,15 @@ import datasets
 import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
-from transformers import Trainer
 
 from ..modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
 from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
+from .load_parts import load_speech_tokenizer
+from .parts_trainer import PartsTrainer
+from .runs import check_dtype, check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
 ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
 
@@ -59,8 +59,7 @@ class DecoderArguments:
     logging_steps: int = 50
 
     def __post_init__(self):
-        if self.dtype not in ("float32", "float16"):
-            raise TriglotError(f'dtype is {self.dtype!r}; allowed is "float32" or "float16".')
+        check_dtype(self.dtype)
         check_optimizer(self.optimizer)
         for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
             if getattr(self, name) < 1:
@@ -86,7 +85,7 @@ def train_decoder(
 
     Args:
         dataset: Columns "audio" (dicts {"bytes", "path"}: `Audio(decode=False)`) and "speaker" (str).
-        tokenizer_dir: Folder of a `FeatureUnits` tokenizer with a code book.
+        tokenizer_dir: Folder of a speech tokenizer with a code book.
         output_dir: Becomes the folder of the model, with `checkpoints/` in it; a run that was cut off goes on.
         arguments: Settings of the stage.
         seed: Of the initial weights, crops and voices.
@@ -98,9 +97,7 @@ def train_decoder(
         TriglotError: missing columns, unreadable sound, codes that do not fit the sound, checkpoints of other settings,
             or a loss that is not finite.
     """
-    from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
-
-    return fit_decoder(dataset, FeatureUnits.from_pretrained(tokenizer_dir), output_dir, arguments, seed=seed)
+    return fit_decoder(dataset, load_speech_tokenizer(tokenizer_dir), output_dir, arguments, seed=seed)
 
 
 def fit_decoder(
@@ -133,12 +130,13 @@ def fit_decoder(
     )
     crops = UtteranceCrops(dataset, tokenizer, model, arguments.crop_seconds)
     model.set_voice_statistics(crops.voices)
-    trainer = DecoderTrainer(
+    trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(checkpoints, arguments, seed=seed),
         train_dataset=crops,
         data_collator=collate_crops,
         optimizers=chosen_optimizers(model, arguments),
+        parts=("stft_loss", "mel_loss", "f0_loss", "voicing_loss"),
     )
     trainer.train(resume_from_checkpoint=last)
     save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
@@ -208,28 +206,3 @@ class UtteranceCrops(torch.utils.data.Dataset):
 def collate_crops(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Crops are equally long, so a batch is a stack."""
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
-
-
-class DecoderTrainer(Trainer):
-    """Logs the parts of the loss, and stops when the loss is not finite."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._parts: dict[str, list[float]] = defaultdict(list)
-
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        output = model(**inputs)
-        loss = float(output.loss.detach())
-        if not math.isfinite(loss):
-            raise TriglotError(
-                f"The loss is {loss} at step {self.state.global_step}; lower learning_rate "
-                f"({self.args.learning_rate:g}) or switch bf16 off, and look for broken recordings."
-            )
-        for name in ("stft_loss", "mel_loss", "f0_loss", "voicing_loss"):
-            self._parts[name].append(float(output[name]))
-        return (output.loss, output) if return_outputs else output.loss
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        logs = {**logs, **{name: round(sum(values) / len(values), 4) for name, values in self._parts.items()}}
-        self._parts.clear()
-        super().log(logs, start_time)

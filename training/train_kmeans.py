@@ -32,11 +32,10 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.load_rows import open_rows
-from .runs import open_run, save_whole
+from .runs import add_settings, check_dtype, given_settings, open_run, save_whole
 from .streaming_kmeans import StreamingKmeans
 from .train_encoder import undecoded
 
-DTYPES = {"float32": torch.float32, "float16": torch.float16}
 STATE_FILE = "kmeans.safetensors"
 SKIPPED_FILE = "skipped_rows.json"
 MOST_LISTED = 1_000  # rows in `skipped_rows.json`; all are counted
@@ -59,8 +58,7 @@ class KmeansArguments:
     save_rows: int = 1000  # utterances between two saved states
 
     def __post_init__(self):
-        if self.dtype not in DTYPES:
-            raise TriglotError(f"dtype is {self.dtype!r}; allowed is {' or '.join(DTYPES)}.")
+        check_dtype(self.dtype)
         for name, least in (("codebook_size", 1), ("batch_size", 1), ("init_frames", 0), ("save_rows", 1)):
             if getattr(self, name) < least:
                 raise TriglotError(f"{name} is {getattr(self, name)}; at least {least} is needed.")
@@ -117,7 +115,7 @@ def train_kmeans(
     if state is not None:
         run.load(Path(state))
     run.take(rows)
-    units.cpu().to(DTYPES[arguments.dtype])
+    units.cpu().to(getattr(torch, arguments.dtype))
     units.set_centroids(run.finish().cpu())
     save_whole(units, output_dir)
     return output_dir
@@ -256,12 +254,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
-    fields = KmeansArguments.__dataclass_fields__
-    for name, field in fields.items():
-        flag: dict[str, Any] = {"action": "store_true"} if field.type is bool else {"type": field.type}
-        parser.add_argument(f"--{name.replace('_', '-')}", default=field.default, **flag)
+    add_settings(parser, KmeansArguments)
     arguments = parser.parse_args(argv)
-    settings = KmeansArguments(**{name: getattr(arguments, name) for name in fields})
+    settings = given_settings(arguments, KmeansArguments)
     dataset = open_rows(arguments.dataset, arguments.split, streaming=arguments.streaming)
     if isinstance(dataset, IterableDataset):
         dataset = dataset.shuffle(seed=arguments.seed, buffer_size=arguments.shuffle_buffer)

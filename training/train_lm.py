@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Trainer, set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration, extend_text_model
-from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
@@ -21,6 +21,7 @@ from ..processing.task_formats import parse_chain
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
+from .load_parts import load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
@@ -114,7 +115,7 @@ def _task_weights(setting: str, tasks: str) -> dict[str, float]:
 
 
 def make_processor(
-    text_tokenizer_dir: str | os.PathLike, speech_tokenizer: FeatureUnits, rows: int | None, arguments: LmArguments
+    text_tokenizer_dir: str | os.PathLike, speech_tokenizer: MediaTokenizer, rows: int | None, arguments: LmArguments
 ) -> TriglotProcessor:
     """A processor for these tokenizers. `rows`: embedding rows of the text LLM; None for as many as it has tokens."""
     tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir)
@@ -166,7 +167,7 @@ def train_lm(
     Args:
         rows: Token rows, as `read_rows` gives them.
         text_tokenizer_dir: A fast tokenizer; the text LLM's own where `text_model` is given.
-        speech_tokenizer_dir: A `FeatureUnits` folder.
+        speech_tokenizer_dir: Folder of a speech tokenizer with a code book.
         output_dir: Becomes the model's folder; the run's state lies in `checkpoints` below it.
         arguments: Settings; default: `LmArguments()`.
         seed: Of the new weights, the packing and the order of the data.
@@ -179,7 +180,7 @@ def train_lm(
     """
     arguments = arguments or LmArguments()
     output_dir = Path(output_dir)
-    speech_tokenizer = FeatureUnits.from_pretrained(speech_tokenizer_dir)
+    speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir)
     last = open_run(
         output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": speech_tokenizer.fingerprint}
     )

@@ -10,7 +10,6 @@ k-means, which AudioPaLM found to hurt.
 Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), D width, K centroids.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -26,11 +25,10 @@ from transformers.models.auto.feature_extraction_auto import feature_extractor_c
 
 from .configuration_best_rq import BestRqConfig
 from .configuration_feature_units import FeatureUnitsConfig
-from .media_tokenizer import MediaTokenizer
+from .media_tokenizer import MediaTokenizer, weights_fingerprint
 from .modeling_best_rq import BestRqEncoder
 
 LAYER_LISTS = ("layers", "layer", "h", "blocks")  # what classes call the list of their layers
-MIN_SECONDS = 0.05  # s; the shortest sound for which every encoder gives a frame
 # what a config says about the place it was saved at, not about the encoder
 _INCIDENTAL_SETTINGS = (
     "_name_or_path",
@@ -223,27 +221,10 @@ class FeatureUnits(MediaTokenizer):
             "deduplicate": self.config.deduplicate,
             "feature_extractor": self.config.feature_extractor,
         }
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name in sorted(weights):
-            tensor = weights[name].detach().cpu()
-            tensor = tensor.to(torch.float16) if tensor.is_floating_point() else tensor.to(torch.int64)
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().astype(tensor.numpy().dtype.newbyteorder("<")).tobytes())
-        return digest.hexdigest()
-
-    def save_pretrained(  # type: ignore[override]  # the other arguments go through by name
-        self,
-        save_directory: str | os.PathLike,
-        is_main_process: bool = True,
-        state_dict: dict | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Saves as every model does, with the fingerprint of the very weights that are written."""
-        self.config.fingerprint = self.compute_fingerprint(state_dict)
-        return super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+        return weights_fingerprint(weights, settings)
 
     def _features(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
-        inputs = self._encoder_inputs(self._check_waveform(waveform, name))
+        inputs = self._encoder_inputs(self.check_waveform(waveform, name))
         frames = self._run_encoder(inputs)[0].float()  # (F, D)
         mask = inputs.get("attention_mask")
         if mask is not None and mask.shape[1] == frames.shape[0]:  # w2v-BERT pads to an even number of mel frames
@@ -258,21 +239,6 @@ class FeatureUnits(MediaTokenizer):
                 "overflow in float16), and check the checkpoint."
             )
         return self._downsample(frames)
-
-    def _check_waveform(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
-        waveform = torch.as_tensor(waveform)
-        if waveform.ndim != 1 or not waveform.is_floating_point():
-            raise ValueError(
-                f"{name} is {waveform.dtype} of the shape {tuple(waveform.shape)}; float (samples,) is needed, mono at "
-                f"{self.config.sampling_rate} Hz."
-            )
-        least = int(MIN_SECONDS * self.config.sampling_rate)
-        if waveform.numel() < least:
-            raise ValueError(f"{name} has {waveform.numel()} samples; at least {least} ({MIN_SECONDS} s) are needed.")
-        waveform = waveform.detach().float()
-        if not bool(waveform.isfinite().all()):
-            raise ValueError(f"{name} holds NaN or infinite samples; clean it first.")
-        return waveform
 
     def _encoder_inputs(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         """Model inputs of one waveform float32 (S,), on the model's device."""

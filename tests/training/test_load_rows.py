@@ -29,5 +29,5 @@ def test_nothing_there(tmp_path, streaming):
     DatasetDict(train=Dataset.from_dict({"transcript": ["a"]})).save_to_disk(str(tmp_path / "splits"))
     with pytest.raises(TriglotError, match="There are no rows 'train' in"):
         open_rows(str(tmp_path / "nowhere"), streaming=streaming)
-    with pytest.raises(TriglotError, match="There are no rows 'test' in .*test"):
+    with pytest.raises(TriglotError, match=r"There are no rows 'test' in .*test"):
         open_rows(str(tmp_path / "splits"), "test", streaming=streaming)

@@ -91,7 +91,7 @@ def test_a_run_goes_on_where_it_stopped_and_equals_one_that_did_not(speech, tmp_
 
     from triglot.training import train_decoder as module
 
-    step = module.DecoderTrainer.compute_loss
+    step = module.PartsTrainer.compute_loss
 
     def stop_at_three(self, *inputs, **options):
         if self.state.global_step == 3:
@@ -99,7 +99,7 @@ def test_a_run_goes_on_where_it_stopped_and_equals_one_that_did_not(speech, tmp_
         return step(self, *inputs, **options)
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module.DecoderTrainer, "compute_loss", stop_at_three)
+        patch.setattr(module.PartsTrainer, "compute_loss", stop_at_three)
         fit_decoder(speech, Interrupted(), tmp_path / "parts", arguments, seed=3)
     assert not (tmp_path / "parts" / "config.json").exists()
     assert (tmp_path / "parts" / "checkpoints" / "checkpoint-2").is_dir()

@@ -27,10 +27,11 @@ import pyarrow.parquet
 import torch
 from tqdm.auto import tqdm
 
-from ...modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
 from ...processing.whole_files import whole_file
+from ..load_parts import load_speech_tokenizer
 from .augment import RecordingConditions, resample_voice
 from .demo_world import speak
 from .no_speech import no_speech
@@ -93,12 +94,12 @@ class TokensArguments:
 
 
 @functools.cache
-def _tokenizer(folder: str) -> FeatureUnits:
+def _tokenizer(folder: str) -> MediaTokenizer:
     """The speech tokenizer, loaded once a process."""
-    return FeatureUnits.from_pretrained(folder, dtype=torch.float32)
+    return load_speech_tokenizer(folder)
 
 
-def _encode(units: FeatureUnits, wave: np.ndarray) -> list[int]:
+def _encode(units: MediaTokenizer, wave: np.ndarray) -> list[int]:
     """Codes of float32 (samples,) at the tokenizer's rate."""
     return units.encode([torch.from_numpy(wave)])[0].tolist()
 
