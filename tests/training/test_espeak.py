@@ -1,6 +1,7 @@
 """espeak-ng in process: the same call gives the same samples whatever came before, in any process."""
 
 import hashlib
+import itertools
 import multiprocessing
 import os
 import pickle
@@ -191,3 +192,28 @@ def test_a_missing_wheel_names_the_extra(monkeypatch):
             EspeakSynthesizer()
     finally:
         espeak._files.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "voice"),
+    [("a big red circle", "en", None), ("छोटा लाल वृत्त", "hi", "f2"), ("mañana llueve; hoy no", "es", "en-us+m3")],
+)
+def test_phonemes_where_they_are_spoken(text, language, voice):
+    espeak = EspeakSynthesizer()
+    wave, phones = espeak.speak_aligned(text, language=language, voice=voice, rate=150, pitch=40)
+    plain = espeak.speak(text, language=language, voice=voice, rate=150, pitch=40, trim_silence=False)
+    assert np.array_equal(wave, plain), "listening to the phonemes changed the sound"
+    assert all(before.end == after.start for before, after in itertools.pairwise(phones))
+    assert 0 <= phones[0].start < phones[-1].end == len(wave)
+    spoken = "".join(phone.name for phone in phones)
+    if voice is None or "+" not in voice:  # an accent has phonemes of its own
+        written = espeak.phonemes(text, language)
+        assert spoken.replace("ː", "") == "".join(mark for mark in written if mark not in "ˈˌː ")
+
+
+def test_vowels_are_where_it_is_loud():
+    wave, phones = EspeakSynthesizer().speak_aligned("one. two.", language="en")
+    vowels = [phone for phone in phones if phone.name in ("ɒ", "uː")]
+    assert len(vowels) == 2 and all(np.abs(wave[phone.start : phone.end]).max() > 0.4 for phone in vowels)
+    assert [phone.name for phone in phones if phone.end - phone.start > 1_000] == ["w", "ɒ", "n", "uː"]
+    assert phones[-1].name == ""

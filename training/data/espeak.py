@@ -23,6 +23,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +44,35 @@ _PHONEMES_IPA = 2
 _SILENCE = 1e-3  # full scale = 1
 _TAIL_SECONDS = 0.02  # s kept after the last sound, so that no consonant is cut
 
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+_PHONEME_EVENTS, _IPA_EVENTS = 1, 2
+_END_OF_EVENTS, _PHONEME = 0, 7
+_STRESS = "ˈˌ"
+
+
+class Phone(NamedTuple):
+    """A phoneme where it is spoken."""
+
+    name: str  # International Phonetic Alphabet without stress; "" for a pause
+    start: int  # sample
+    end: int  # sample after its last one
+
+
+class _Event(ctypes.Structure):
+    """espeak_EVENT of speak_lib.h."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("milliseconds", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("name", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 # Some voices take their noise from the C library's `rand`, which all copies and threads share.
 _lock = threading.Lock()
@@ -109,19 +138,50 @@ class EspeakSynthesizer:
         Raises:
             TriglotError: empty or unspeakable text, an unknown language or voice, rate or pitch out of range.
         """
+        wave, _ = self._speak(text, language, voice, rate, pitch, options=0)
+        if trim_silence:
+            wave = wave[: int(_loud(wave)[-1]) + 1 + int(_TAIL_SECONDS * SAMPLING_RATE)]
+        return wave
+
+    def speak_aligned(
+        self, text: str, *, language: str, voice: str | None = None, rate: int = 175, pitch: int = 50
+    ) -> tuple[np.ndarray, list[Phone]]:
+        """As `speak` without trimming, with the phonemes where espeak-ng speaks them.
+
+        Returns:
+            float32 (samples,) and the phones in order, without gaps from the first one's start to the last sample.
+        """
+        wave, starts = self._speak(text, language, voice, rate, pitch, options=_PHONEME_EVENTS | _IPA_EVENTS)
+        ends = [start for _, start in starts[1:]] + [len(wave)]
+        phones = [
+            Phone(name.translate({ord(mark): None for mark in _STRESS}), start, min(end, len(wave)))
+            for (name, start), end in zip(starts, ends)
+        ]
+        return wave, [phone for phone in phones if phone.end > phone.start]
+
+    def _speak(
+        self, text: str, language: str, voice: str | None, rate: int, pitch: int, options: int
+    ) -> tuple[np.ndarray, list[tuple[str, int]]]:
+        """The whole wave and, where the options ask for them, (phoneme, first sample) in order."""
         encoded = _encode(text)
         name = _voice_name(language, voice)
         _check_number("rate", rate, RATES, "words/min")
         _check_number("pitch", pitch, PITCHES, "on espeak-ng's scale")
         chunks: list[bytes] = []
+        phonemes: list[tuple[str, int]] = []
 
         @_CALLBACK
-        def collect(samples: "ctypes._Pointer[ctypes.c_short]", count: int, events: int | None) -> int:
+        def collect(samples: Any, count: int, events: Any) -> int:
             if samples and count > 0:
                 chunks.append(ctypes.string_at(samples, 2 * count))
+            position = 0
+            while options and events and events[position].type != _END_OF_EVENTS:
+                if events[position].type == _PHONEME:
+                    phonemes.append((events[position].name.decode("utf-8", "replace"), events[position].sample))
+                position += 1
             return 0  # go on
 
-        with _library() as library:
+        with _library(options) as library:
             library.espeak_SetSynthCallback(collect)
             _set_voice(library, name)
             library.espeak_SetParameter(_RATE, rate, 0)
@@ -134,14 +194,11 @@ class EspeakSynthesizer:
         if failed:
             raise TriglotError(f"espeak-ng cannot speak {text[:80]!r} as {name!r} (its error {failed}).")
         wave = np.frombuffer(b"".join(chunks), dtype=np.int16).astype(np.float32) / 32768.0
-        loud = np.flatnonzero(np.abs(wave) > _SILENCE)
-        if not loud.size:
+        if not _loud(wave).size:
             raise TriglotError(
                 f"There is nothing to say in {text[:80]!r} for language {language!r}; give a text with words."
             )
-        if trim_silence:
-            wave = wave[: int(loud[-1]) + 1 + int(_TAIL_SECONDS * SAMPLING_RATE)]
-        return wave
+        return wave, phonemes
 
     def phonemes(self, text: str, language: str) -> str:
         """The International Phonetic Alphabet of a text, with stress marks; clauses are joined by one space.
@@ -199,7 +256,7 @@ def _files() -> tuple[Path, Path]:
 
 
 @contextlib.contextmanager
-def _library() -> Iterator[ctypes.CDLL]:
+def _library(options: int = 0) -> Iterator[ctypes.CDLL]:
     """A freshly loaded, initialised espeak-ng that nobody else has, for the length of one call."""
     path, data = _files()
     with _lock:
@@ -207,7 +264,7 @@ def _library() -> Iterator[ctypes.CDLL]:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
             library = ctypes.CDLL(shutil.copy(path, scratch))
         try:
-            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DONT_EXIT)
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, os.fsencode(data), _DONT_EXIT | options)
             if rate != SAMPLING_RATE:
                 raise TriglotError(f"espeak-ng does not start with the data in {data} (it answers {rate}).")
             library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # otherwise it is the time
@@ -221,6 +278,11 @@ def _library() -> Iterator[ctypes.CDLL]:
 @functools.cache
 def _c_library() -> ctypes.CDLL:
     return ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+
+
+def _loud(wave: np.ndarray) -> np.ndarray:
+    """Places of the samples that are not silence."""
+    return np.flatnonzero(np.abs(wave) > _SILENCE)
 
 
 def _set_voice(library: ctypes.CDLL, name: str) -> None:
