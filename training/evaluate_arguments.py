@@ -25,3 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--keep-audio", type=int, default=20, help="wavs to keep of each task (default: 20)")
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
+
+
+def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate tokenizer`."""
+    parser.add_argument("tokenizers", nargs="+", metavar="NAME=FOLDER", help="speech tokenizers, each under a name")
+    parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
+    parser.add_argument("--sentences", type=int, default=20, help="held-out sentences in each language (default: 20)")
+    parser.add_argument(
+        "--voices", type=int, default=4, help="voices of training, and as many that none heard (default: 4)"
+    )
+    parser.add_argument("--decoder", action="append", metavar="NAME=FOLDER",
+                        help="speech decoder for the codes of the tokenizer NAME; may be given several times")  # fmt: skip
+    parser.add_argument("--judge", help="recogniser that reads what decoders speak, as for `triglot evaluate`")
+    parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and triples (default: 0)")

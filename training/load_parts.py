@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
+from ..modeling.decoders.media_decoder import SpeechDecoder
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 
@@ -16,10 +17,22 @@ def load_speech_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = 
     Raises:
         TriglotError: no such folder, or something else in it.
     """
+    tokenizer = _load(folder, dtype, "speech tokenizer", MediaTokenizer)
+    if tokenizer.frame_rate is None:
+        raise TriglotError(f"{os.fspath(folder)!r} holds a tokenizer of other media than speech.")
+    return tokenizer
+
+
+def load_speech_decoder(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> SpeechDecoder:
+    """The speech decoder of a folder, as `load_speech_tokenizer`."""
+    return _load(folder, dtype, "speech decoder", SpeechDecoder)
+
+
+def _load(folder: str | os.PathLike, dtype: torch.dtype | str, what: str, kind: type) -> Any:
     try:
-        tokenizer: Any = AutoModel.from_pretrained(folder, dtype=dtype)
+        part: Any = AutoModel.from_pretrained(folder, dtype=dtype)
     except (OSError, ValueError) as error:
-        raise TriglotError(f"{os.fspath(folder)!r} holds no speech tokenizer: {error}") from error
-    if not isinstance(tokenizer, MediaTokenizer) or tokenizer.frame_rate is None:
-        raise TriglotError(f"{os.fspath(folder)!r} holds a {type(tokenizer).__name__}, which is no speech tokenizer.")
-    return tokenizer.eval()
+        raise TriglotError(f"{os.fspath(folder)!r} holds no {what}: {error}") from error
+    if not isinstance(part, kind):
+        raise TriglotError(f"{os.fspath(folder)!r} holds a {type(part).__name__}, which is no {what}.")
+    return part.eval()

@@ -1,4 +1,4 @@
-"""The `triglot` command: demo | translate | transcribe | speak | train | evaluate | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | train | evaluate | evaluate tokenizer | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -15,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
+TOKENIZER_REPORT = "evaluate tokenizer"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:2] == TOKENIZER_REPORT.split():  # two words, one verb; a checkpoint of that name is ./tokenizer
+        words[:2] = [TOKENIZER_REPORT]
+    arguments = _parser().parse_args(words)
     from .processing.errors import TriglotError
 
     try:
@@ -92,9 +96,12 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
                     "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
-    from .training.evaluate_arguments import add_arguments
+    from .training.evaluate_arguments import add_arguments, add_tokenizer_arguments
 
     add_arguments(evaluate)
+    report = verb(TOKENIZER_REPORT, _evaluate_tokenizer, "compare speech tokenizers: bits, phonemes, speakers, speed",
+                  "triglot evaluate tokenizer tiny=hub_configs/triglot-tiny/speech_tokenizer --out card/")  # fmt: skip
+    add_tokenizer_arguments(report)
 
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
@@ -156,6 +163,12 @@ def _train(arguments: argparse.Namespace) -> None:
 def _evaluate(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.evaluate import run
+    run(arguments)
+
+
+def _evaluate_tokenizer(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.tokenizer_report import run
     run(arguments)
 
 
