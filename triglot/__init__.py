@@ -24,6 +24,7 @@ _PUBLIC = {
     "extend_text_model": "modeling.language_model.modeling_triglot",
     "MediaTokenizer": "modeling.tokenizers.media_tokenizer",
     "FeatureUnits": "modeling.tokenizers.modeling_feature_units",
+    "MfccEncoder": "modeling.tokenizers.modeling_mfcc",
     "SpeechVqvae": "modeling.tokenizers.modeling_speech_vqvae",
     "BestRqEncoder": "modeling.tokenizers.modeling_best_rq",
     "MediaDecoder": "modeling.decoders.media_decoder",

@@ -10,15 +10,18 @@ from triglot.modeling.language_model.configuration_triglot import TriglotConfig
 from triglot.modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from triglot.modeling.tokenizers.configuration_best_rq import BestRqConfig
 from triglot.modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
+from triglot.modeling.tokenizers.configuration_mfcc import MfccConfig
 from triglot.modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from triglot.modeling.tokenizers.modeling_best_rq import BestRqEncoder
 from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.modeling.tokenizers.modeling_mfcc import MfccEncoder
 from triglot.modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from triglot.processing.processing_triglot import TriglotProcessor
 
 # a new tokenizer or decoder is one more line here
 COMPONENTS = (
     (BestRqConfig, BestRqEncoder),
+    (MfccConfig, MfccEncoder),
     (FeatureUnitsConfig, FeatureUnits),
     (SpeechVqvaeConfig, SpeechVqvae),
     (UnitVocoderConfig, UnitVocoder),

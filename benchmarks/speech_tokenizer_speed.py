@@ -1,0 +1,104 @@
+"""Speech -> codes: `FeatureUnits.encode` beside the usual route, the whole encoder and scikit-learn's predict.
+
+    python benchmarks/speech_tokenizer_speed.py [--encoder DIR] [--layer 6] [--codes 1000] [--utterances 12] [--rounds 3]
+
+Without --encoder it is HuBERT base at random (12 layers of 768, 94M parameters). Both routes run in one process and alternate
+utterance by utterance; the best of the rounds counts. Their codes must be the same. The hours of sound an hour say how long the
+code book of 1,000 hours takes to train, and 1,000 hours to tokenise.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from sklearn.cluster import MiniBatchKMeans
+from transformers import AutoFeatureExtractor, AutoModel, HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+from transformers.utils import logging
+
+from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.processing.audio_io import load_audio
+from triglot.training.data.demo_world import DemoWorldArguments, demo_world
+
+
+class UsualRoute:
+    """All layers run, their hidden states kept, one of them averaged to 25 Hz and clustered by scikit-learn."""
+
+    def __init__(self, encoder, extractor, layer: int, codes: int, group: int):
+        self.encoder, self.extractor, self.layer, self.codes, self.group = encoder, extractor, layer, codes, group
+        self.kmeans = MiniBatchKMeans(codes, n_init=1, max_iter=3, random_state=0)
+
+    @torch.inference_mode()
+    def features(self, wave: np.ndarray) -> np.ndarray:
+        inputs = self.extractor(wave, sampling_rate=self.extractor.sampling_rate, return_tensors="pt")
+        frames = self.encoder(**inputs, output_hidden_states=True).hidden_states[self.layer][0]
+        whole = len(frames) // self.group * self.group
+        means = frames[:whole].unflatten(0, (-1, self.group)).mean(1)
+        if whole < len(frames):
+            means = torch.cat([means, frames[whole:].mean(0, keepdim=True)])
+        return means.numpy()
+
+    def encode(self, wave: np.ndarray) -> np.ndarray:
+        return self.kmeans.predict(self.features(wave))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder")
+    parser.add_argument("--layer", type=int, default=6)
+    parser.add_argument("--codes", type=int, default=1_000)
+    parser.add_argument("--utterances", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+    torch.manual_seed(0)
+    if arguments.encoder:
+        encoder = AutoModel.from_pretrained(arguments.encoder).eval()
+        extractor = AutoFeatureExtractor.from_pretrained(arguments.encoder)
+    else:
+        encoder, extractor = HubertModel(HubertConfig()).eval(), Wav2Vec2FeatureExtractor(do_normalize=True)
+    world = demo_world(
+        DemoWorldArguments(
+            sentences=arguments.utterances, phrases=True, languages="en es", speakers="", directions="ring"
+        )
+    )
+    waves = [load_audio(row["audio"], target_rate=extractor.sampling_rate) for row in world][: arguments.utterances]
+    units = FeatureUnits.from_encoder(encoder, arguments.layer, feature_extractor=extractor)
+    usual = UsualRoute(encoder, extractor, arguments.layer, arguments.codes, units.config.group_size)
+    frames = np.concatenate([usual.features(wave) for wave in waves])
+    rng = np.random.default_rng(0)  # as many as k-means asks for; more sound would only take longer
+    usual.kmeans.fit(frames[rng.integers(len(frames), size=max(3 * arguments.codes, len(frames)))])
+    units.set_centroids(torch.from_numpy(usual.kmeans.cluster_centers_.astype(np.float32)))
+
+    ways = {
+        "usual route": lambda wave: usual.encode(wave),
+        "FeatureUnits": lambda wave: units.encode([torch.from_numpy(wave)])[0].numpy(),
+    }
+    best = {name: np.full(len(waves), np.inf) for name in ways}
+    same = total = 0
+    for _ in range(arguments.rounds):
+        for number, wave in enumerate(waves):
+            codes = {}
+            for name, way in ways.items():
+                start = time.perf_counter()
+                codes[name] = way(wave)
+                best[name][number] = min(best[name][number], time.perf_counter() - start)
+            same += int((codes["usual route"] == codes["FeatureUnits"]).sum())
+            total += len(codes["usual route"])
+    seconds = sum(len(wave) for wave in waves) / extractor.sampling_rate
+    layers, size = encoder.config.num_hidden_layers, sum(weight.numel() for weight in encoder.parameters()) / 1e6
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; {type(encoder).__name__} of {layers} layers, {size:.0f}M, "
+        f"layer {arguments.layer}, {arguments.codes} codes; {seconds:.0f} s of speech, best of {arguments.rounds}"
+    )
+    print("| way | s of work | hours of sound an hour | |\n|---|---|---|---|")
+    slowest = best["usual route"].sum()
+    for name, times in best.items():
+        print(f"| {name} | {times.sum():.2f} | {seconds / times.sum():.1f} | {slowest / times.sum():.2f}x |")
+    print(f"the same codes in {same} of {total} places")
+
+
+if __name__ == "__main__":
+    main()
