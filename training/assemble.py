@@ -5,18 +5,17 @@ from pathlib import Path
 
 from transformers import AutoTokenizer
 
-from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
-from .load_parts import load_speech_tokenizer
+from .load_parts import load_speech_decoder, load_speech_tokenizer
 
 
 def assemble_checkpoint(
     language_model_dir: str | os.PathLike,
     text_tokenizer_dir: str | os.PathLike,
     speech_tokenizer_dir: str | os.PathLike,
-    speech_decoder_dir: str | os.PathLike,
+    speech_decoder_dir: str | os.PathLike | None,
     output_dir: str | os.PathLike,
     languages: list[str],
 ) -> Path:
@@ -26,7 +25,7 @@ def assemble_checkpoint(
         language_model_dir: A trained `TriglotForConditionalGeneration`.
         text_tokenizer_dir: Its text tokenizer.
         speech_tokenizer_dir: The tokenizer whose codes it was trained on.
-        speech_decoder_dir: A decoder for those codes.
+        speech_decoder_dir: A decoder for those codes; None for a checkpoint that only listens.
         output_dir: The checkpoint; an older one there is replaced.
         languages: ISO codes it was trained on, the default one first.
 
@@ -41,7 +40,8 @@ def assemble_checkpoint(
         sampling_rate=model.config.sampling_rate,
     )
     processor.codecs.speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir, "auto")
-    processor.codecs.speech_decoder = UnitVocoder.from_pretrained(speech_decoder_dir, dtype="auto")
+    if speech_decoder_dir is not None:
+        processor.codecs.speech_decoder = load_speech_decoder(speech_decoder_dir, "auto")
 
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)

@@ -131,14 +131,15 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     )
 
 
-def add_settings(parser: argparse.ArgumentParser, arguments_class: type) -> None:
-    """One option for each field of a stage's dataclass, with its default."""
+def add_settings(parser: argparse.ArgumentParser, arguments_class: type, defaults: Any = None) -> None:
+    """One option for each field of a stage's dataclass, with its default, or that of the instance `defaults`."""
+    defaults = defaults or arguments_class()
     for field in dataclasses.fields(arguments_class):
-        option = f"--{field.name.replace('_', '-')}"
-        if isinstance(field.default, bool):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=field.default, help=" ")
+        option, default = f"--{field.name.replace('_', '-')}", getattr(defaults, field.name)
+        if isinstance(default, bool):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default, help=" ")
         else:
-            parser.add_argument(option, type=type(field.default), default=field.default, help=" ")
+            parser.add_argument(option, type=type(default), default=default, help=" ")
 
 
 def given_settings(arguments: argparse.Namespace, arguments_class: type) -> Any:

@@ -34,6 +34,7 @@ from .data.splits import HELD_OUT_VOICES, TRAINING_VOICES, held_out_sentences, r
 from .evaluate_models import at_judge_rate, load_judge
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .metrics import WordErrorRate
+from .named_parts import named_parts
 from .tokenizer_metrics import Segment, abx_error, code_use, phone_use, speaker_leakage
 
 RATE = 16_000  # Hz of the sound kept here
@@ -366,7 +367,7 @@ def draw(cards: Sequence[TokenizerCard], chance: float, path: Path) -> None:
 
 def run(arguments: argparse.Namespace) -> list[TokenizerCard]:
     """`triglot evaluate tokenizer`, with the arguments of `evaluate_arguments.add_tokenizer_arguments`."""
-    tokenizers, decoders = _named(arguments.tokenizers), _named(arguments.decoder or [])
+    tokenizers, decoders = named_parts(arguments.tokenizers), named_parts(arguments.decoder or [])
     loaded = {name: load_speech_tokenizer(folder) for name, folder in tokenizers.items()}
     for name, tokenizer in loaded.items():
         if not tokenizer.fingerprint:
@@ -381,16 +382,3 @@ def run(arguments: argparse.Namespace) -> list[TokenizerCard]:
     )
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return cards
-
-
-def _named(given: Sequence[str]) -> dict[str, str]:
-    """["a=DIR", "DIR/b"] -> {"a": "DIR", "b": "DIR/b"}."""
-    found: dict[str, str] = {}
-    for entry in given:
-        name, equals, folder = entry.partition("=")
-        if not equals:
-            name, folder = Path(entry).name or entry, entry
-        if name in found:
-            raise TriglotError(f"Two parts are called {name!r}; write NAME=FOLDER to call one of them otherwise.")
-        found[name] = folder
-    return found
