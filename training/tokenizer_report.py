@@ -177,6 +177,10 @@ def measure_tokenizer(
     """
     if decoder is not None and decoder.fingerprint and decoder.fingerprint != tokenizer.fingerprint:
         raise TriglotError(f"The decoder given for {name!r} was trained on codes of another tokenizer.")
+    if decoder is not None and not decoder.codebook_size and not hasattr(tokenizer, "decode"):
+        raise TriglotError(
+            f"The decoder given for {name!r} reads log-mel, which a {type(tokenizer).__name__} does not draw."
+        )
     waves = [_at_rate(utterance.wave, tokenizer) for utterance in utterances]
     tokenizer.encode(waves[:1])  # whatever is made once is not counted
     start = time.perf_counter()
@@ -203,7 +207,7 @@ def measure_tokenizer(
             codes, [item.speaker for item in utterances], [item.sentence for item in utterances], tokenizer.codebook_size, seed
         ),
         hours_per_hour=seconds / elapsed,
-        resynthesis_wer=None if decoder is None or judge is None else _resynthesis(codes, waves, utterances, decoder, judge),
+        resynthesis_wer=None if decoder is None or judge is None else _resynthesis(tokenizer, codes, waves, utterances, decoder, judge),
     )  # fmt: skip
 
 
@@ -241,6 +245,7 @@ def _segments(
 
 
 def _resynthesis(
+    tokenizer: Any,
     codes: Sequence[np.ndarray],
     waves: Sequence[torch.Tensor],
     utterances: Sequence[Utterance],
@@ -250,7 +255,10 @@ def _resynthesis(
     """Word error rate of what the judge hears in decoded codes, each in its own voice."""
     spoken = []
     for item, wave in zip(tqdm(codes, desc="resynthesis", unit="utterance"), waves):
-        [sound] = decoder.decode([torch.from_numpy(item)], [decoder.voice_from_waveform(wave)])
+        inputs = [torch.from_numpy(item)]
+        if not decoder.codebook_size:  # a vocoder of the log-mel that the tokenizer itself draws
+            inputs = tokenizer.decode(inputs)
+        [sound] = decoder.decode(inputs, [decoder.voice_from_waveform(wave)])
         spoken.append(at_judge_rate(sound.numpy(), decoder.config.sampling_rate))
     heard = judge.transcribe(spoken, [utterance.language for utterance in utterances])
     texts = [utterance.text for utterance in utterances]

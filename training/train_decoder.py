@@ -1,16 +1,22 @@
-"""Stage 3 of the media models: train `UnitVocoder`, speech codes + a voice -> waveform, on transformers.Trainer.
+"""Stage 3 of the media models: train `UnitVocoder`, speech codes + a voice -> waveform, or `MelVocoder`, log-mel + a voice.
 
     dataset {"audio": {"bytes", "path"}, "speaker"} ─ load_audio ─▶ waveform (S,) at the tokenizer's rate
     waveform ─ tokenizer ─▶ codes (T,), ─ autocorrelation ─▶ F0 (4 T,), ─ log-mel statistics ─▶ voice (V,)
     crops of `crop_seconds`, with the voice of ANOTHER utterance of the same speaker ─▶ UnitVocoder.forward ─▶ loss
 
-Codes, F0 and voices are computed once; sound is read again for every crop, so memory stays small.
+Codes (or log-mel frames), F0 and voices are computed once; sound is read again for every crop, so memory stays small.
+
+    python -m triglot.training.train_decoder --dataset speech/ --tokenizer units/ --out decoder/
+    python -m triglot.training.train_decoder --dataset speech/ --mel --out mel_vocoder/
+    python -m triglot.training.train_decoder --dataset speech/ --mel --tokenizer vqvae/ --out mel_vocoder/  # its own drawings
 """
 
+import argparse
 import copy
 import dataclasses
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +25,28 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from ..modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
+from ..modeling.decoders.modeling_mel_vocoder import MelVocoder
 from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
+from .data.load_rows import load_rows
 from .load_parts import load_speech_tokenizer
+from .mel_frames import MelFrames
 from .parts_trainer import PartsTrainer
-from .runs import check_dtype, check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
+from .runs import (
+    add_settings,
+    check_dtype,
+    check_optimizer,
+    chosen_optimizers,
+    given_settings,
+    open_run,
+    save_whole,
+    trainer_arguments,
+)
 
 ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
 
@@ -102,13 +122,13 @@ def train_decoder(
 
 def fit_decoder(
     dataset: datasets.Dataset,
-    tokenizer: MediaTokenizer,
+    tokenizer: MediaTokenizer | MelFrames,
     output_dir: str | os.PathLike,
     arguments: DecoderArguments,
     *,
     seed: int = 0,
 ) -> Path:
-    """`train_decoder` with the tokenizer as an object: any speech `MediaTokenizer` without deduplication."""
+    """`train_decoder` with the tokenizer as an object: a speech `MediaTokenizer` without deduplication, or `MelFrames`."""
     missing = {"audio", "speaker"} - set(dataset.column_names)
     if missing:
         raise TriglotError(f"The dataset lacks {sorted(missing)}; it has {dataset.column_names}.")
@@ -119,15 +139,16 @@ def fit_decoder(
     last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
 
     torch.manual_seed(seed)
-    model = UnitVocoder(
-        UnitVocoderConfig(
-            codebook_size=tokenizer.codebook_size,
-            fingerprint=tokenizer.fingerprint,
-            sampling_rate=tokenizer.sampling_rate,
-            frame_rate=tokenizer.frame_rate,
-            **arguments.model_settings(),
-        )
-    )
+    settings = {
+        "fingerprint": tokenizer.fingerprint,
+        "sampling_rate": tokenizer.sampling_rate,
+        "frame_rate": tokenizer.frame_rate,
+        **arguments.model_settings(),
+    }
+    if isinstance(tokenizer, MelFrames):
+        model: UnitVocoder = MelVocoder(MelVocoderConfig(input_bins=tokenizer.input_bins, **settings))
+    else:
+        model = UnitVocoder(UnitVocoderConfig(codebook_size=tokenizer.codebook_size, **settings))
     crops = UtteranceCrops(dataset, tokenizer, model, arguments.crop_seconds)
     model.set_voice_statistics(crops.voices)
     trainer = PartsTrainer(
@@ -147,7 +168,11 @@ class UtteranceCrops(torch.utils.data.Dataset):
     """Random crops, aligned to codes, of utterances whose codes, F0 and voices are computed once."""
 
     def __init__(
-        self, dataset: datasets.Dataset, tokenizer: MediaTokenizer, model: UnitVocoder, crop_seconds: float
+        self,
+        dataset: datasets.Dataset,
+        tokenizer: MediaTokenizer | MelFrames,
+        model: UnitVocoder,
+        crop_seconds: float,
     ) -> None:
         self.dataset, self.rate, self.per_code = dataset, model.config.sampling_rate, model.samples_per_code
         self.per_frame = model.config.hop_length
@@ -170,7 +195,7 @@ class UtteranceCrops(torch.utils.data.Dataset):
                     )
                 level = model.normalise_level(wave)
                 self.gain.append(float(level.abs().max() / wave.abs().max()))
-                self.codes.append(codes.to(torch.int32))
+                self.codes.append(codes.to(torch.float16 if codes.is_floating_point() else torch.int32))
                 padded = F.pad(level, (0, len(codes) * self.per_code - len(wave)))
                 self.f0.append(model.estimate_f0(padded).to(torch.float32))
                 voices.append(model.voice_from_waveform(wave))
@@ -184,7 +209,7 @@ class UtteranceCrops(torch.utils.data.Dataset):
         return len(self.codes)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """codes (T,), waveforms (T samples_per_code,), f0 (N,), voices (V,), mask (T,), T = the crop's codes."""
+        """codes (T,) or frames (T, M), waveforms (T samples_per_code,), f0 (N,), voices (V,), mask (T,), T of the crop."""
         codes = self.codes[index]
         start = int(torch.randint(max(1, len(codes) - self.crop + 1), ()))
         kept = min(self.crop, len(codes) - start)
@@ -194,8 +219,10 @@ class UtteranceCrops(torch.utils.data.Dataset):
         # another utterance of the speaker, so that the condition tells who speaks and not what is said
         others = [other for other in self.group[index] if other != index] or [index]
         other = others[int(torch.randint(len(others), ()))]
+        codes = codes[start : start + kept]
+        codes = codes.float() if codes.is_floating_point() else codes.long()
         return {
-            "codes": F.pad(codes[start : start + kept].long(), (0, missing)),
+            "codes": torch.cat([codes, codes.new_zeros(missing, *codes.shape[1:])]),
             "waveforms": F.pad(wave, (0, self.crop * self.per_code - len(wave))),
             "f0": F.pad(self.f0[index][start * frames : (start + kept) * frames], (0, missing * frames)),
             "voices": self.voices[other],
@@ -206,3 +233,36 @@ class UtteranceCrops(torch.utils.data.Dataset):
 def collate_crops(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
     """Crops are equally long, so a batch is a stack."""
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
+    )
+    parser.add_argument("--tokenizer", default="", help="folder of the speech tokenizer whose codes are to be spoken")
+    parser.add_argument(
+        "--mel", action="store_true", help="from log-mel frames instead; with --tokenizer as that VQ-VAE draws them"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    add_settings(parser, DecoderArguments)
+    arguments = parser.parse_args(argv)
+    tokenizer = load_speech_tokenizer(arguments.tokenizer) if arguments.tokenizer else None
+    if tokenizer is None and not arguments.mel:
+        raise TriglotError("Give --tokenizer for a decoder of codes, or --mel for one of log-mel.")
+    if arguments.mel and tokenizer is not None and not isinstance(tokenizer, SpeechVqvae):
+        raise TriglotError(
+            f"--mel takes the drawings of a SpeechVqvae; {arguments.tokenizer!r} is a {type(tokenizer).__name__}."
+        )
+    source = MelFrames(tokenizer if isinstance(tokenizer, SpeechVqvae) else None) if arguments.mel else tokenizer
+    assert source is not None
+    rows, settings = load_rows(arguments.dataset), given_settings(arguments, DecoderArguments)
+    print(fit_decoder(rows, source, arguments.out, settings, seed=arguments.seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,9 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
+from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from triglot.modeling.language_model.configuration_triglot import TriglotConfig
 from triglot.modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
@@ -25,6 +27,7 @@ COMPONENTS = (
     (FeatureUnitsConfig, FeatureUnits),
     (SpeechVqvaeConfig, SpeechVqvae),
     (UnitVocoderConfig, UnitVocoder),
+    (MelVocoderConfig, MelVocoder),
 )
 
 

@@ -106,7 +106,7 @@ def test_repeats_are_dropped_for_the_bits_and_kept_for_the_phonemes(utterances):
 
 def test_resynthesis_is_what_the_judge_hears(utterances):
     class Decoder:
-        fingerprint = "told"
+        fingerprint, codebook_size = "told", 8
         config = dataclasses.make_dataclass("Config", [("sampling_rate", int)])(16_000)
 
         def voice_from_waveform(self, wave):
@@ -130,6 +130,15 @@ def test_resynthesis_is_what_the_judge_hears(utterances):
     other.fingerprint = "another"
     with pytest.raises(TriglotError, match="codes of another tokenizer"):
         measure_tokenizer("told", phonetic(utterances), utterances, decoder=other, judge=Judge())
+    # a decoder without codes reads what the tokenizer itself draws
+    vocoder, drawing = Decoder(), phonetic(utterances)
+    vocoder.codebook_size = 0
+    with pytest.raises(TriglotError, match="which a Told does not draw"):
+        measure_tokenizer("told", drawing, utterances, decoder=vocoder, judge=Judge())
+    drawn = []
+    drawing.decode = lambda codes: drawn.append(codes) or codes
+    assert measure_tokenizer("told", drawing, utterances, decoder=vocoder, judge=Judge()).resynthesis_wer > 0
+    assert len(drawn) == len(utterances)
 
 
 def test_the_report_is_written(utterances, tmp_path):

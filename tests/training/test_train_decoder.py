@@ -10,9 +10,13 @@ import pytest
 import soundfile
 import torch
 
+from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
+from triglot.modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
+from triglot.modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from triglot.processing.errors import TriglotError
-from triglot.training.train_decoder import DecoderArguments, UtteranceCrops, fit_decoder
+from triglot.training.mel_frames import MelFrames
+from triglot.training.train_decoder import DecoderArguments, UtteranceCrops, fit_decoder, main
 
 SMOKE = DecoderArguments(
     hidden_size=32,
@@ -160,3 +164,54 @@ def test_a_loss_that_is_not_finite_stops_the_run(speech, tmp_path):
     with pytest.raises(TriglotError, match="learning_rate"):
         fit_decoder(speech, LoudnessTokenizer(), tmp_path / "d", dataclasses.replace(SMOKE, learning_rate=1e30))
     assert not (tmp_path / "d" / "config.json").exists()
+
+
+# ---- log-mel in the place of codes
+
+
+@pytest.fixture(scope="module")
+def vqvae(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vq")
+    torch.manual_seed(0)
+    model = SpeechVqvae(SpeechVqvaeConfig(codebook_size=8, code_dim=4, hidden_size=16, num_blocks=1)).train()
+    model(torch.randn(2, 16_000))
+    model.save_pretrained(folder)
+    return folder
+
+
+def test_frames_are_those_of_the_vqvae(vqvae):
+    model = SpeechVqvae.from_pretrained(vqvae)
+    waves = [torch.randn(16_000), torch.randn(4_801)]
+    plain, drawn = MelFrames().encode(waves), MelFrames(model).encode(waves)
+    for wave, frames, again in zip(waves, plain, drawn):
+        assert frames.shape == again.shape == (-(-len(wave) // 160), 80)
+        mel, _ = model.log_mel(wave[None])
+        assert torch.equal(frames, mel[0, : len(frames)])
+    torch.testing.assert_close(drawn[0], model.decode(model.encode(waves[:1]))[0])
+    small = SpeechVqvae(SpeechVqvaeConfig(num_mel_bins=40, hidden_size=8, num_blocks=1))
+    with pytest.raises(TriglotError, match="40 mel bins"):
+        MelFrames(small)
+
+
+@pytest.mark.parametrize("drawn", [False, True])
+def test_a_mel_vocoder_comes_out_that_speaks(drawn, speech, vqvae, tmp_path):
+    frames = MelFrames(SpeechVqvae.from_pretrained(vqvae) if drawn else None)
+    model = MelVocoder.from_pretrained(fit_decoder(speech, frames, tmp_path / "decoder", SMOKE))
+    assert (model.fingerprint, model.codebook_size, model.samples_per_code) == (frames.fingerprint, 0, 160)
+    [wave] = model.decode([torch.randn(33, 80)])
+    assert wave.shape == (5280,) and bool(torch.isfinite(wave).all())
+
+
+def test_the_command_line(speech, vqvae, random_checkpoint, tmp_path):
+    speech.save_to_disk(str(tmp_path / "rows"))
+    names = [field.name for field in dataclasses.fields(SMOKE) if getattr(SMOKE, field.name) != field.default]
+    options = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(SMOKE, name)))]
+    options += ["--dataset", str(tmp_path / "rows"), "--out", str(tmp_path / "out")]
+    with pytest.raises(TriglotError, match="--tokenizer"):
+        main(options)
+    with pytest.raises(TriglotError, match="is a FeatureUnits"):
+        main([*options, "--mel", "--tokenizer", str(random_checkpoint / "speech_tokenizer")])
+    main([*options, "--tokenizer", str(vqvae)])
+    assert UnitVocoder.from_pretrained(tmp_path / "out").codebook_size == 8
+    main([*options[:-1], str(tmp_path / "mel"), "--mel", "--tokenizer", str(vqvae)])
+    assert MelVocoder.from_pretrained(tmp_path / "mel").config.input_bins == 80
