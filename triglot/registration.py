@@ -4,17 +4,21 @@ import transformers
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProcessor
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
+from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from triglot.modeling.language_model.configuration_triglot import TriglotConfig
 from triglot.modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from triglot.modeling.tokenizers.configuration_best_rq import BestRqConfig
+from triglot.modeling.tokenizers.configuration_codec_units import CodecUnitsConfig
 from triglot.modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
 from triglot.modeling.tokenizers.configuration_mfcc import MfccConfig
 from triglot.modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from triglot.modeling.tokenizers.modeling_best_rq import BestRqEncoder
+from triglot.modeling.tokenizers.modeling_codec_units import CodecUnits
 from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
 from triglot.modeling.tokenizers.modeling_mfcc import MfccEncoder
 from triglot.modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
@@ -26,6 +30,8 @@ COMPONENTS = (
     (MfccConfig, MfccEncoder),
     (FeatureUnitsConfig, FeatureUnits),
     (SpeechVqvaeConfig, SpeechVqvae),
+    (CodecUnitsConfig, CodecUnits),
+    (CodecDecoderConfig, CodecDecoder),
     (UnitVocoderConfig, UnitVocoder),
     (MelVocoderConfig, MelVocoder),
 )
