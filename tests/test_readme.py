@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from environments import ROOT
 
-from triglot.cli import _parser, shipped_files
+from triglot.cli import parse, shipped_files
 from triglot.training.data.demo_world import speak
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 from triglot.training.metrics import WordErrorRate
@@ -44,7 +44,7 @@ def test_commands_are_understood():
     verbs = [shlex.split(command)[1:] for command in commands if command.strip().startswith("triglot ")]
     assert len(verbs) >= 6
     for arguments in verbs:
-        _parser().parse_args(arguments)
+        parse(arguments)
 
 
 @pytest.mark.parametrize("what", ["demo", "test"])

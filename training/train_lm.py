@@ -33,7 +33,9 @@ DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 class LmArguments:
     """Settings of `train_lm`."""
 
-    text_model: str = ""  # folder or Hub id of a causal LM to start from; "" for a new one of the sizes below
+    text_model: str = (
+        ""  # folder or Hub id of a causal LM, or of a Triglot, to start from; "" for a new one of the sizes below
+    )
     start_from: str = ""  # folder of an LM with these sizes and tokens, to go on from with its weights; "" for none
     hidden_size: int = 256
     num_hidden_layers: int = 6
@@ -137,6 +139,12 @@ def make_model(
     base: PreTrainedModel, processor: TriglotProcessor, arguments: LmArguments
 ) -> TriglotForConditionalGeneration:
     """The text LLM with rows for the media, and a generation config that knows the span grammar."""
+    if isinstance(base, TriglotForConditionalGeneration):
+        if base.config.modalities != processor.modalities:
+            raise TriglotError(
+                f"text_model is a Triglot with the modalities {base.config.modalities}; these tokenizers have {processor.modalities}."
+            )
+        return base
     centroids = {"speech": processor.codecs.speech_tokenizer.centroids} if arguments.init == "centroids" else None
     model = extend_text_model(
         base, processor.modalities, arguments.init, centroids=centroids,
@@ -190,7 +198,11 @@ def train_lm(
         if arguments.text_model
         else None
     )
-    text_rows = None if base is None else base.get_input_embeddings().weight.shape[0]
+    text_rows = None
+    if isinstance(base, TriglotForConditionalGeneration):  # of `triglot init`: it has its rows already
+        text_rows = base.config.modalities[0]["size"]
+    elif base is not None:
+        text_rows = base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
     joint = arguments.ctc_weight > 0
 

@@ -1,4 +1,4 @@
-"""The `triglot` command: demo | translate | transcribe | speak | train | evaluate | evaluate tokenizer | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | init | train | evaluate | evaluate tokenizer | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -20,10 +20,7 @@ TOKENIZER_REPORT = "evaluate tokenizer"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:2] == TOKENIZER_REPORT.split():  # two words, one verb; a checkpoint of that name is ./tokenizer
-        words[:2] = [TOKENIZER_REPORT]
-    arguments = _parser().parse_args(words)
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     from .processing.errors import TriglotError
 
     try:
@@ -35,6 +32,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"triglot {arguments.verb}: stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """The arguments of one call."""
+    words = list(words)
+    if words[:2] == TOKENIZER_REPORT.split():  # two words, one verb; a checkpoint of that name is ./tokenizer
+        words[:2] = [TOKENIZER_REPORT]
+    return _parser().parse_args(words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +93,12 @@ def _parser() -> argparse.ArgumentParser:
     speak.add_argument("--voice", help="sound file whose voice speaks (default: the decoder's own)")
     speak.add_argument("-o", "--out", required=True, help="wav to write")
     model(speak)
+
+    init = verb("init", _init, "assemble a text LLM, a speech encoder and a codec into a Triglot to train",
+                "triglot init --text-llm llama/ --speech-encoder hubert/ --audio speech/ --codec mimi/ --out new/")  # fmt: skip
+    from .training.init_arguments import add_arguments as add_init_arguments
+
+    add_init_arguments(init)
 
     train = verb("train", _train, "run a recipe, going on where it was cut off", "triglot train tiny_smoke")
     train.add_argument("recipe", help="YAML file, or the name of a packaged recipe")
@@ -152,6 +163,17 @@ def _speak(arguments: argparse.Namespace) -> None:
     )
     write_audio(arguments.out, result["audio"], result["sampling_rate"])
     _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
+
+
+def _init(arguments: argparse.Namespace) -> None:
+    with _training_packages("assembling"):
+        from .training.init_checkpoint import run
+    try:
+        run(arguments)
+    except ValueError as error:  # of parts that do not fit; a TriglotError is one too
+        from .processing.errors import TriglotError
+
+        raise TriglotError(str(error)) from error
 
 
 def _train(arguments: argparse.Namespace) -> None:

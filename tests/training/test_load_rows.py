@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from datasets import Dataset, DatasetDict, IterableDataset
+from datasets import Dataset, DatasetDict
 
-from triglot.processing.audio_io import write_audio
+from triglot.processing.audio_io import load_audio, write_audio
 from triglot.processing.errors import TriglotError
 from triglot.training.data.load_rows import open_rows
 
@@ -18,9 +18,13 @@ def test_what_datasets_saves_and_what_it_finds_in_a_folder(tmp_path):
     assert open_rows(str(tmp_path / "rows.parquet"))["transcript"][:] == ["a", "b"]
     assert open_rows(str(tmp_path / "splits"), "test")["transcript"][:] == ["b"]
     (tmp_path / "sounds").mkdir()
-    write_audio(tmp_path / "sounds" / "one.wav", np.zeros(8_000, np.float32), 16_000)
-    sounds = open_rows(str(tmp_path / "sounds"))
-    assert isinstance(sounds, IterableDataset) and sounds.column_names == ["audio"]
+    write_audio(tmp_path / "sounds" / "one.wav", np.full(8_000, 0.1, np.float32), 16_000)
+    (tmp_path / "sounds" / "more").mkdir()
+    write_audio(tmp_path / "sounds" / "more" / "TWO.WAV", np.full(4_000, 0.1, np.float32), 16_000)
+    (tmp_path / "sounds" / "readme.txt").write_text("no sound")
+    sounds = open_rows(str(tmp_path / "sounds"), streaming=True)
+    lengths = [len(load_audio(row["audio"], target_rate=16_000)) for row in sounds]
+    assert sounds.column_names == ["audio"] and sorted(lengths) == [4_000, 8_000]
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -1,0 +1,189 @@
+"""`triglot init`: a text LLM, a speech encoder and a codec, as they come from the Hub, assembled into a Triglot to train.
+
+    text LLM ─ rows for the speech tokens ─────────────────────────┐
+    speech encoder ─ first layers ─ k-means over your sound ─┐     ├─▶ one checkpoint: model, processor, codecs, code
+    codec ─ its encoding half ─ or these are the tokens ─────┴─────┘
+
+Before any weights are loaded a plan says what a training step will take in memory. Then `train_lm` with `text_model` set to the new
+folder goes on from it, in full or with adapters.
+"""
+
+import argparse
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from ..modeling.decoders.modeling_codec_decoder import CodecDecoder
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..modeling.tokenizers.modeling_codec_units import CodecUnits, codec_settings
+from ..processing.errors import TriglotError
+from ..processing.languages import resolve_language
+from ..processing.whole_files import whole_folder
+from .data.load_rows import open_rows
+from .load_parts import load_speech_tokenizer
+from .memory_plan import TrainingSetup, as_table, plan_memory
+from .runs import given_settings
+from .train_kmeans import KmeansArguments, train_kmeans
+from .train_lm import LmArguments, make_model, make_processor
+
+SPAN_IDS = 3  # of a new modality beside its codes: begin, end, and <|sep|> for the first
+SPEECH_SECONDS = 30  # most speech of an output span
+
+
+@dataclass(frozen=True)
+class InitArguments:
+    """The parts of a new Triglot."""
+
+    text_llm: str  # folder or Hub id of a causal LM and its tokenizer
+    out: str  # folder of the checkpoint
+    languages: str = "en es"  # ISO codes; the first is the default
+    speech_tokenizer: str = ""  # a finished speech tokenizer, or
+    speech_encoder: str = ""  # folder or Hub id of an SSL encoder and its feature extractor, with
+    layer: int = 6  # whose features are clustered
+    frame_rate: float = 25.0  # codes/s
+    codebook_size: int = 1000
+    audio: str = ""  # sound for k-means: a folder of save_to_disk or of sound files, a parquet file, a Hub id
+    split: str = "train"
+    max_frames: int = 500_000
+    codec: str = ""  # Mimi, EnCodec or DAC: the speech tokens where no encoder is given, kept beside them where one is
+    levels: int = 1  # RVQ levels of the codec that are told
+    init: str = "mean"  # of the new rows: zero | mean | centroids
+    dtype: str = "bfloat16"  # of the LM in the checkpoint
+    plan_only: bool = False  # say what a training step takes, and stop
+
+    def __post_init__(self):
+        given = [name for name in ("speech_tokenizer", "speech_encoder") if getattr(self, name)]
+        if len(given) == 2:
+            raise TriglotError(
+                "Give speech_tokenizer, which is finished, or speech_encoder, which k-means completes; not both."
+            )
+        if not given and not self.codec:
+            raise TriglotError(
+                "Give one of speech_tokenizer, speech_encoder and codec: the speech tokens come from there."
+            )
+        if self.speech_encoder and not self.audio and not self.plan_only:
+            raise TriglotError(
+                "k-means over the encoder's features needs sound: give audio, a dataset with a column `audio`."
+            )
+        for language in self.languages.split():
+            resolve_language(language)
+
+
+def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None, *, seed: int = 0) -> Path | None:
+    """Assembles the checkpoint.
+
+    Args:
+        arguments: The parts.
+        setup: How the LM is to be trained, for the plan; default: `TrainingSetup()`.
+        seed: Of k-means.
+
+    Returns:
+        The folder, whole; None where only the plan was asked for.
+
+    Raises:
+        TriglotError: parts that cannot be loaded or do not fit, no sound, or a folder that is there already.
+        ValueError: the encoder has no such layer or rate, or the codec no such levels.
+    """
+    setup = setup or TrainingSetup()
+    out = Path(arguments.out)
+    if out.exists() and any(out.iterdir()) and not arguments.plan_only:
+        raise TriglotError(f"{out} is there already; choose another folder, or delete it first.")
+    text_config = _opened(AutoConfig.from_pretrained, arguments.text_llm, "config of a text LLM")
+    codec = _opened(AutoConfig.from_pretrained, arguments.codec, "codec") if arguments.codec else None
+    finished = load_speech_tokenizer(arguments.speech_tokenizer) if arguments.speech_tokenizer else None
+    parts: dict[str, int] = {}
+    if finished is not None:
+        codes = finished.codebook_size
+        parts["speech tokenizer"] = _count(finished)
+    elif arguments.speech_encoder:
+        codes = arguments.codebook_size
+        encoder = _opened(AutoConfig.from_pretrained, arguments.speech_encoder, "speech encoder")
+        parts["speech encoder"] = _count_of(encoder)
+    else:
+        codes = arguments.levels * codec_settings(codec)["level_size"]
+    if codec is not None:
+        parts["codec"] = _count_of(codec)
+    print(as_table(plan_memory(text_config, codes + SPAN_IDS, setup), parts, setup))
+    if arguments.plan_only:
+        return None
+
+    decoder = None
+    units: MediaTokenizer
+    whole_codec: PreTrainedModel | None = None
+    codec_units = None
+    if arguments.codec:
+        whole_codec = _opened(AutoModel.from_pretrained, arguments.codec, "codec", dtype=torch.float32)
+        codec_units = CodecUnits.from_codec(whole_codec, arguments.levels)
+    if finished is not None:
+        units = finished
+    elif arguments.speech_encoder:
+        scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
+        settings = {name: getattr(arguments, name) for name in ("layer", "frame_rate", "codebook_size", "max_frames")}
+        rows = open_rows(arguments.audio, arguments.split, streaming=True)
+        units = load_speech_tokenizer(
+            train_kmeans(rows, arguments.speech_encoder, scratch, KmeansArguments(**settings), seed=seed)
+        )
+    else:
+        assert codec_units is not None
+        units = codec_units
+        decoder = CodecDecoder.from_codec(whole_codec, units.config)  # type: ignore[arg-type]
+
+    base = _opened(
+        AutoModelForCausalLM.from_pretrained, arguments.text_llm, "text LLM", dtype=getattr(torch, arguments.dtype)
+    )
+    _check_tokenizer(_opened(AutoTokenizer.from_pretrained, arguments.text_llm, "tokenizer"), arguments.text_llm)
+    lm = LmArguments(
+        text_model=arguments.text_llm, languages=arguments.languages, init=arguments.init, image_codes=0,
+        speech_budget=round(SPEECH_SECONDS * float(units.frame_rate or 25)),
+    )  # fmt: skip
+    text_rows = base.get_input_embeddings().weight.shape[0]
+    processor = make_processor(arguments.text_llm, units, text_rows, lm)
+    if decoder is not None:
+        processor.codecs.speech_decoder = decoder
+    model = make_model(base, processor, lm)
+    with whole_folder(out) as partial:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+        if codec_units is not None and decoder is None:
+            codec_units.save_pretrained(partial / "speech_codec")
+    return out
+
+
+def _opened(load: Any, where: str, what: str, **settings: Any) -> Any:
+    try:
+        return load(where, **settings)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TriglotError(f"{os.fspath(where)!r} holds no {what} that can be loaded: {reason}") from error
+
+
+def _check_tokenizer(tokenizer: Any, where: str) -> None:
+    if not getattr(tokenizer, "is_fast", False) or tokenizer.eos_token_id is None:
+        raise TriglotError(f"The tokenizer of {where!r} must be a fast one that has an <eos> token.")
+
+
+def _count(model: torch.nn.Module) -> int:
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def _count_of(config: Any) -> int:
+    """Parameters of a model, without making it."""
+    with torch.device("meta"):
+        return _count(AutoModel.from_config(config))
+
+
+def run(arguments: argparse.Namespace) -> Path | None:
+    """`triglot init`, with the arguments of `init_arguments.add_arguments`."""
+    setup = TrainingSetup(**{name: getattr(arguments, f"plan_{name}") for name in _SETUP})
+    out = init_checkpoint(given_settings(arguments, InitArguments), setup, seed=arguments.seed)
+    if out is not None:
+        print(out)
+    return out
+
+
+_SETUP = tuple(field.name for field in dataclasses.fields(TrainingSetup))
