@@ -11,11 +11,13 @@ folder goes on from it, in full or with adapters.
 import argparse
 import dataclasses
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import IterableDataset
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from ..modeling.decoders.modeling_codec_decoder import CodecDecoder
@@ -33,6 +35,7 @@ from .train_lm import LmArguments, make_model, make_processor
 
 SPAN_IDS = 3  # of a new modality beside its codes: begin, end, and <|sep|> for the first
 SPEECH_SECONDS = 30  # most speech of an output span
+SHUFFLE_BUFFER = 1_000  # rows that a stream is shuffled over
 
 
 @dataclass(frozen=True)
@@ -112,19 +115,20 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
     if arguments.plan_only:
         return None
 
-    decoder = None
+    scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
+    decoder = codec_units = None
     units: MediaTokenizer
     whole_codec: PreTrainedModel | None = None
-    codec_units = None
     if arguments.codec:
         whole_codec = _opened(AutoModel.from_pretrained, arguments.codec, "codec", dtype=torch.float32)
         codec_units = CodecUnits.from_codec(whole_codec, arguments.levels)
     if finished is not None:
         units = finished
     elif arguments.speech_encoder:
-        scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
         settings = {name: getattr(arguments, name) for name in ("layer", "frame_rate", "codebook_size", "max_frames")}
         rows = open_rows(arguments.audio, arguments.split, streaming=True)
+        if isinstance(rows, IterableDataset):
+            rows = rows.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
         units = load_speech_tokenizer(
             train_kmeans(rows, arguments.speech_encoder, scratch, KmeansArguments(**settings), seed=seed)
         )
@@ -151,6 +155,7 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         processor.save_pretrained(partial)
         if codec_units is not None and decoder is None:
             codec_units.save_pretrained(partial / "speech_codec")
+    shutil.rmtree(scratch, ignore_errors=True)
     return out
 
 

@@ -10,7 +10,6 @@ k-means, which AudioPaLM found to hurt.
 Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), D width, K centroids.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -26,11 +25,17 @@ from transformers.models.auto.feature_extraction_auto import feature_extractor_c
 
 from .configuration_best_rq import BestRqConfig
 from .configuration_feature_units import FeatureUnitsConfig
-from .media_tokenizer import MediaTokenizer
+from .configuration_mfcc import MfccConfig
+from .media_tokenizer import MediaTokenizer, weights_fingerprint
 from .modeling_best_rq import BestRqEncoder
+from .modeling_mfcc import MfccEncoder
 
+# encoders that take raw waveforms, need no feature extractor and say their frame rate
+OWN_ENCODERS: dict[str, tuple[Any, Any]] = {
+    BestRqConfig.model_type: (BestRqConfig, BestRqEncoder),
+    MfccConfig.model_type: (MfccConfig, MfccEncoder),
+}
 LAYER_LISTS = ("layers", "layer", "h", "blocks")  # what classes call the list of their layers
-MIN_SECONDS = 0.05  # s; the shortest sound for which every encoder gives a frame
 # what a config says about the place it was saved at, not about the encoder
 _INCIDENTAL_SETTINGS = (
     "_name_or_path",
@@ -63,10 +68,8 @@ class FeatureUnits(MediaTokenizer):
         super().__init__(config)
         self.modality = config.modality
         encoder_config: Any = truncate_encoder_config(config.encoder_config or {}, config.layer)
-        if encoder_config.model_type == BestRqConfig.model_type:
-            self.encoder: PreTrainedModel = BestRqEncoder(encoder_config)
-        else:
-            self.encoder = AutoModel.from_config(encoder_config)
+        own = OWN_ENCODERS.get(encoder_config.model_type)
+        self.encoder: PreTrainedModel = own[1](encoder_config) if own else AutoModel.from_config(encoder_config)
         self.register_buffer("centroids", torch.full((config.codebook_size, config.feature_dim), float("nan")))
         self._extractor: Any = None
         self.post_init()
@@ -104,7 +107,7 @@ class FeatureUnits(MediaTokenizer):
 
         Args:
             encoder: A folder or Hub id with the encoder and its feature extractor, as their `save_pretrained` write
-                them, or the full model itself. BEST-RQ encoders need no feature extractor.
+                them, or the full model itself. This project's own encoders need no feature extractor.
             layer: Which hidden state is used, 1 for the output of the first layer.
             frame_rate: Codes per second.
             feature_extractor: The encoder's; default: the one saved in the folder.
@@ -124,20 +127,20 @@ class FeatureUnits(MediaTokenizer):
             settings = encoder.config.to_dict()
         else:
             settings, _ = PreTrainedConfig.get_config_dict(encoder)
-        if settings.get("model_type") == BestRqConfig.model_type:
-            full: Any = BestRqConfig(**{key: value for key, value in settings.items() if key != "model_type"})
+        own = OWN_ENCODERS.get(settings.get("model_type"))
+        if own:
+            full: Any = own[0](**{key: value for key, value in settings.items() if key != "model_type"})
         else:
             full = encoder.config if isinstance(encoder, PreTrainedModel) else AutoConfig.from_pretrained(encoder)
         encoder_config = _plain_settings(full.to_dict())
         truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
 
-        is_best_rq = full.model_type == BestRqConfig.model_type
-        if feature_extractor is None and not is_best_rq:
+        if feature_extractor is None and not own:
             feature_extractor = _load_feature_extractor(encoder)
         extractor_settings = None if feature_extractor is None else _plain_settings(feature_extractor.to_dict())
         if encoder_frame_rate is None:
             encoder_frame_rate = _encoder_frame_rate(full, extractor_settings)
-        rate = full.sampling_rate if is_best_rq else feature_extractor.sampling_rate
+        rate = full.sampling_rate if own else feature_extractor.sampling_rate
         config = FeatureUnitsConfig(
             encoder_config=encoder_config,
             feature_extractor=extractor_settings,
@@ -223,27 +226,10 @@ class FeatureUnits(MediaTokenizer):
             "deduplicate": self.config.deduplicate,
             "feature_extractor": self.config.feature_extractor,
         }
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for name in sorted(weights):
-            tensor = weights[name].detach().cpu()
-            tensor = tensor.to(torch.float16) if tensor.is_floating_point() else tensor.to(torch.int64)
-            digest.update(f"{name} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.contiguous().numpy().astype(tensor.numpy().dtype.newbyteorder("<")).tobytes())
-        return digest.hexdigest()
-
-    def save_pretrained(  # type: ignore[override]  # the other arguments go through by name
-        self,
-        save_directory: str | os.PathLike,
-        is_main_process: bool = True,
-        state_dict: dict | None = None,
-        **kwargs: Any,
-    ) -> Any:
-        """Saves as every model does, with the fingerprint of the very weights that are written."""
-        self.config.fingerprint = self.compute_fingerprint(state_dict)
-        return super().save_pretrained(save_directory, is_main_process, state_dict, **kwargs)
+        return weights_fingerprint(weights, settings)
 
     def _features(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
-        inputs = self._encoder_inputs(self._check_waveform(waveform, name))
+        inputs = self._encoder_inputs(self.check_waveform(waveform, name))
         frames = self._run_encoder(inputs)[0].float()  # (F, D)
         mask = inputs.get("attention_mask")
         if mask is not None and mask.shape[1] == frames.shape[0]:  # w2v-BERT pads to an even number of mel frames
@@ -259,27 +245,11 @@ class FeatureUnits(MediaTokenizer):
             )
         return self._downsample(frames)
 
-    def _check_waveform(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
-        waveform = torch.as_tensor(waveform)
-        if waveform.ndim != 1 or not waveform.is_floating_point():
-            raise ValueError(
-                f"{name} is {waveform.dtype} of the shape {tuple(waveform.shape)}; float (samples,) is needed, mono at "
-                f"{self.config.sampling_rate} Hz."
-            )
-        least = int(MIN_SECONDS * self.config.sampling_rate)
-        if waveform.numel() < least:
-            raise ValueError(f"{name} has {waveform.numel()} samples; at least {least} ({MIN_SECONDS} s) are needed.")
-        waveform = waveform.detach().float()
-        if not bool(waveform.isfinite().all()):
-            raise ValueError(f"{name} holds NaN or infinite samples; clean it first.")
-        return waveform
-
     def _encoder_inputs(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         """Model inputs of one waveform float32 (S,), on the model's device."""
         if self.config.feature_extractor is None:
-            # our own front end computes in float32 whatever the weights are, and rounds after the logarithm
-            is_best_rq = self.encoder.config.model_type == BestRqConfig.model_type
-            dtype = torch.float32 if is_best_rq else self.dtype
+            # our own front ends compute in float32 whatever the weights are, and round after the logarithm
+            dtype = torch.float32 if self.encoder.config.model_type in OWN_ENCODERS else self.dtype
             return {"input_values": waveform[None].to(device=self.device, dtype=dtype)}
         if self._extractor is None:
             self._extractor = _build_feature_extractor(self.config.feature_extractor)
@@ -343,10 +313,8 @@ def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> Pr
     """
     settings = {key: value for key, value in encoder_config.items() if key not in _INCIDENTAL_SETTINGS}
     model_type = settings.pop("model_type")
-    if model_type == BestRqConfig.model_type:
-        config: PreTrainedConfig = BestRqConfig(**settings)
-    else:
-        config = AutoConfig.for_model(model_type, **settings)
+    own = OWN_ENCODERS.get(model_type)
+    config: PreTrainedConfig = own[0](**settings) if own else AutoConfig.for_model(model_type, **settings)
     depth = getattr(config, "num_hidden_layers", None)
     if depth is None:
         raise ValueError(f"The config of {model_type!r} has no num_hidden_layers, so its layers cannot be counted.")
@@ -412,7 +380,7 @@ def _load_feature_extractor(encoder: str | os.PathLike | PreTrainedModel) -> Any
 
 def _encoder_frame_rate(config: PreTrainedConfig, extractor: Mapping[str, Any] | None) -> float:
     """Frames per second, from the strides of the convolutions or of the feature extractor (10 ms per mel frame)."""
-    if config.model_type == BestRqConfig.model_type:
+    if config.model_type in OWN_ENCODERS:
         return config.frame_rate
     strides = getattr(config, "conv_stride", None)
     if strides and extractor is not None:

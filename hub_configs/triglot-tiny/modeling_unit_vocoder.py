@@ -64,13 +64,18 @@ class ConvNextBlock(nn.Module):
 
 
 class CodeTrunk(nn.Module):
-    """Codes (B, T) and voice (B, H) -> (B, N, out): embedding, blocks at code rate, upsampling, blocks at frame rate."""
+    """Codes (B, T) and voice (B, H) -> (B, N, out): embedding, blocks at code rate, upsampling, blocks at frame rate.
 
-    def __init__(self, config: UnitVocoderConfig, width: int, mlp: int, depths: tuple[int, int], out: int):
+    `embedding` turns codes (B, T), or whatever a decoder reads in their place, into (B, T, `width`).
+    """
+
+    def __init__(
+        self, config: UnitVocoderConfig, embedding: nn.Module, width: int, mlp: int, depths: tuple[int, int], out: int
+    ):
         super().__init__()
         self.factor = config.frames_per_code
         voice, kernel, scale = config.voice_hidden_size, config.kernel_size, 1.0 / max(1, sum(depths))
-        self.embedding = nn.Embedding(config.codebook_size, width)
+        self.embedding = embedding
         self.voice = nn.Linear(voice, width)
         self.code_blocks = nn.ModuleList(ConvNextBlock(width, mlp, kernel, voice, scale) for _ in range(depths[0]))
         self.upsample = nn.Linear(width, width * self.factor)
@@ -141,16 +146,21 @@ class UnitVocoder(SpeechDecoder):
         self.voice_mlp = nn.Sequential(nn.Linear(config.voice_size, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         bins = config.filter_size // 2 + 1
         depths = (config.depth_codes, config.depth_frames)
-        self.trunk = CodeTrunk(config, config.hidden_size, config.mlp_size, depths, 2 * bins)
+        width, f0_width = config.hidden_size, config.f0_hidden_size
+        self.trunk = CodeTrunk(config, self.make_embedding(width), width, config.mlp_size, depths, 2 * bins)
         depths = (config.f0_depth_codes, config.f0_depth_frames)
         self.f0_voice_mlp = nn.Sequential(nn.Linear(config.voice_size, hidden), nn.GELU(), nn.Linear(hidden, hidden))
-        self.f0_trunk = CodeTrunk(config, config.f0_hidden_size, config.f0_mlp_size, depths, 2)
+        self.f0_trunk = CodeTrunk(config, self.make_embedding(f0_width), f0_width, config.f0_mlp_size, depths, 2)
         neutral = [-2.0] * config.num_mel_bins + [1.0] * config.num_mel_bins
         neutral += [math.log(config.neutral_f0), NEUTRAL_F0_DEVIATION]
         self.register_buffer("voice_mean", torch.tensor(neutral))
         self.register_buffer("voice_std", torch.ones(config.voice_size))
         self.register_buffer("default_voice", torch.tensor(neutral))
         self.post_init()
+
+    def make_embedding(self, width: int) -> nn.Module:
+        """What turns the input of a trunk into (B, T, `width`)."""
+        return nn.Embedding(self.config.codebook_size, width)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -169,6 +179,11 @@ class UnitVocoder(SpeechDecoder):
     def samples_per_code(self) -> int:
         """Samples of sound that one code makes."""
         return self.config.samples_per_code
+
+    @property
+    def input_dtype(self) -> torch.dtype:
+        """Of what the trunks read."""
+        return torch.long
 
     # ---- the voice
 
@@ -284,7 +299,7 @@ class UnitVocoder(SpeechDecoder):
         if voices is None:
             voices = self.default_voice.expand(len(codes), -1)
         if mask is not None:
-            codes = codes.masked_fill(~mask, 0)
+            codes = codes.masked_fill(~mask.view(*mask.shape, *[1] * (codes.ndim - 2)), 0)
         filters, log_f0, logits = self._predict(codes, voices, mask)
         samples = codes.shape[1] * self.samples_per_code
         with torch.autocast(codes.device.type, enabled=False):
@@ -410,7 +425,7 @@ class UnitVocoder(SpeechDecoder):
         result = []
         for item, voice in zip(codes, checked):
             noise = self._noise(len(item) * self.samples_per_code, seed)
-            waveform = self._render(item.to(self.device, torch.long), voice, noise)
+            waveform = self._render(item.to(self.device, self.input_dtype), voice, noise)
             over = (waveform.abs() - LOUDEST).clamp(min=0.0)
             bent = LOUDEST + (1.0 - LOUDEST) * torch.tanh(over / (1.0 - LOUDEST))
             result.append(torch.where(over > 0, bent * waveform.sign(), waveform).float().cpu())

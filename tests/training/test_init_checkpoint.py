@@ -107,7 +107,7 @@ def test_an_llm_an_encoder_and_a_codec(parts, tmp_path, capsys, llm, encoder, co
     assert isinstance(units, FeatureUnits) and units.config.layer == 2 and units.codebook_size == 12
     assert model.config.modalities[1] == units.describe_modality()
     assert AutoModel.from_pretrained(out / "speech_codec").config.codec_config["model_type"] == codec
-    assert not list(out.rglob("*.bin"))
+    assert not list(out.rglob("*.bin")) and [path.name for path in tmp_path.iterdir()] == ["new"]
     ids = processor(audio=buzz(1.0), sampling_rate=16_000, task="ASR", source_language="en")["input_ids"]
     loss = model.train()(input_ids=ids, labels=ids).loss
     loss.backward()
