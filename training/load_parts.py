@@ -1,7 +1,7 @@
 """Trained parts from their folders, whatever their class: a new tokenizer or decoder needs no other code."""
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoModel
@@ -35,4 +35,4 @@ def _load(folder: str | os.PathLike, dtype: torch.dtype | str, what: str, kind: 
         raise TriglotError(f"{os.fspath(folder)!r} holds no {what}: {error}") from error
     if not isinstance(part, kind):
         raise TriglotError(f"{os.fspath(folder)!r} holds a {type(part).__name__}, which is no {what}.")
-    return part.eval()
+    return cast(Any, part).eval()

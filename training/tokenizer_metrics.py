@@ -88,7 +88,7 @@ def abx_error(segments: Sequence[Segment], *, across: bool, seed: int = 0, most:
     Returns:
         The error rate; NaN where no triple can be formed.
     """
-    cells: dict[tuple, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    cells: dict[Hashable, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, segment in enumerate(segments):
         cells[segment.context][segment.phone].append(place)
     rng = np.random.default_rng(seed)

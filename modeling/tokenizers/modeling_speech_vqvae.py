@@ -13,6 +13,7 @@ Shapes: B items, S samples, T codes (25 Hz), N = 4 T mel frames, M mel bins, C c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -95,7 +96,7 @@ class ConvolutionStack(nn.Module):
                 else:
                     hidden = step(hidden.unflatten(1, (-1, 2)).flatten(2))
                     mask = None if mask is None else mask[:, ::2]
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 hidden = block(hidden, mask)
         return self.last(self.norm(hidden))
 
@@ -207,7 +208,7 @@ class SpeechVqvae(MediaTokenizer):
         return self.config.codebook_size
 
     @property
-    def centroids(self) -> torch.Tensor:
+    def centroids(self) -> torch.Tensor:  # type: ignore[override]
         """The code book, (K, d)."""
         return self.codebook.vectors
 
