@@ -146,9 +146,13 @@ class StreamingKmeans:
     def _nearest(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, D) -> the nearest centroid of each, int64 (n,), and its squared distance (n,)."""
         codes, distances = [], []
-        norms = self.centroids.square().sum(1)
-        for block in frames.split(max(1, LARGEST_BLOCK // len(self.centroids))):
-            nearest = (norms - 2 * block @ self.centroids.T).min(1)
+        mean = self.centroids.mean(
+            0
+        )  # seen from there, frames with a large part in common keep the digits that differ
+        centroids = self.centroids - mean
+        norms = centroids.square().sum(1)
+        for block in (frames - mean).split(max(1, LARGEST_BLOCK // len(centroids))):
+            nearest = (norms - 2 * block @ centroids.T).min(1)
             codes.append(nearest.indices)
             distances.append((nearest.values + block.square().sum(1)).clamp(min=0))
         return torch.cat(codes), torch.cat(distances)

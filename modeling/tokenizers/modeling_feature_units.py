@@ -295,10 +295,13 @@ class FeatureUnits(MediaTokenizer):
     def _nearest(self, features: torch.Tensor) -> torch.Tensor:
         """Features (T, D) -> the nearest centroid of each, int64 (T,).
 
-        |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the largest bracket is the smallest distance.
+        |x - c|^2 = |x|^2 - 2 (x.c - |c|^2 / 2): the largest bracket is the smallest distance. All are seen from the mean of the
+        centroids, where the brackets are small: features with a large part in common would lose the digits that tell them apart.
         """
         centroids = self.centroids.float()
-        return (features @ centroids.T - centroids.square().sum(1) / 2).argmax(1)
+        mean = centroids.mean(0)
+        centroids = centroids - mean
+        return ((features - mean) @ centroids.T - centroids.square().sum(1) / 2).argmax(1)
 
 
 def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> PreTrainedConfig:

@@ -98,3 +98,16 @@ def test_too_few_frames_and_frames_that_are_all_the_same():
         kmeans.finish()
     centroids = fit(new(), torch.ones(2_000, WIDTH))
     assert centroids.isfinite().all() and torch.equal(centroids[0], torch.ones(WIDTH))
+
+
+def test_frames_that_lie_close_together_far_from_zero():
+    frames, places = blobs(3_000)
+    centroids = fit(new(), 0.01 * frames + 100.0)
+    assert (
+        float(
+            torch.cdist(0.01 * places + 100.0, centroids, compute_mode="donot_use_mm_for_euclid_dist")
+            .min(1)
+            .values.max()
+        )
+        < 1e-3
+    )

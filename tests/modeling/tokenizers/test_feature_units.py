@@ -337,3 +337,14 @@ def test_it_loads_as_remote_code_from_a_subfolder_without_triglot(tmp_path):
     stored, computed, codes = json.loads(run.stdout.strip().splitlines()[-1])
     assert stored == computed == units.fingerprint
     assert codes == units.encode([waveform])[0].tolist()
+
+
+def test_features_that_lie_close_together_far_from_zero_keep_their_codes(tmp_path):
+    save_encoder("hubert", tmp_path)
+    units = FeatureUnits.from_encoder(tmp_path, layer=1)
+    generator = torch.Generator().manual_seed(0)
+    centroids = 300.0 + 0.05 * torch.randn(40, WIDTH, generator=generator)
+    units.set_centroids(centroids)
+    features = 300.0 + 0.05 * torch.randn(500, WIDTH, generator=generator)
+    exact = torch.cdist(features.double(), centroids.double(), compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    assert torch.equal(units._nearest(features), exact)
