@@ -1,6 +1,6 @@
 """Speech -> codes: `FeatureUnits.encode` beside the usual route, the whole encoder and scikit-learn's predict.
 
-    python benchmarks/speech_tokenizer_speed.py [--encoder DIR] [--layer 6] [--codes 1000] [--utterances 12] [--rounds 3]
+    python benchmarks/speech_tokenizer_speed.py [--encoder DIR] [--layer 6] [--codes 100] [--utterances 12] [--rounds 3]
 
 Without --encoder it is HuBERT base at random (12 layers of 768, 94M parameters). Both routes run in one process and alternate
 utterance by utterance; the best of the rounds counts. Their codes must be the same. The hours of sound an hour say how long the
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder")
     parser.add_argument("--layer", type=int, default=6)
-    parser.add_argument("--codes", type=int, default=1_000)
+    parser.add_argument("--codes", type=int, default=100)
     parser.add_argument("--utterances", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
@@ -68,8 +68,11 @@ def main() -> None:
     units = FeatureUnits.from_encoder(encoder, arguments.layer, feature_extractor=extractor)
     usual = UsualRoute(encoder, extractor, arguments.layer, arguments.codes, units.config.group_size)
     frames = np.concatenate([usual.features(wave) for wave in waves])
-    rng = np.random.default_rng(0)  # as many as k-means asks for; more sound would only take longer
-    usual.kmeans.fit(frames[rng.integers(len(frames), size=max(3 * arguments.codes, len(frames)))])
+    if len(frames) < 4 * arguments.codes:
+        parser.error(
+            f"{len(frames)} frames are too few for {arguments.codes} codes: centroids would coincide; take more --utterances"
+        )
+    usual.kmeans.fit(frames)
     units.set_centroids(torch.from_numpy(usual.kmeans.cluster_centers_.astype(np.float32)))
 
     ways = {
