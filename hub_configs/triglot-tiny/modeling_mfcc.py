@@ -15,12 +15,10 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
-from transformers.audio_utils import mel_filter_bank
 from transformers.modeling_outputs import BaseModelOutput
 
 from .configuration_mfcc import DERIVATIVES, MfccConfig
-
-LOG_FLOOR = 1e-10  # smallest mel energy; keeps the logarithm of digital silence finite
+from .mel_energies import log_mel_energies, mel_bank
 
 
 class MfccEncoder(PreTrainedModel):
@@ -45,20 +43,8 @@ class MfccEncoder(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if module is self:
-            init.copy_(self.mel_filters, self._mel_filters())
+            init.copy_(self.mel_filters, mel_bank(self.config))
             init.copy_(self.cosines, self._cosines())
-
-    def _mel_filters(self) -> torch.Tensor:
-        config = self.config
-        bank = mel_filter_bank(
-            num_frequency_bins=config.window_length // 2 + 1,
-            num_mel_filters=config.num_mel_bins,
-            min_frequency=0.0,
-            max_frequency=config.sampling_rate / 2,
-            sampling_rate=config.sampling_rate,
-            mel_scale="slaney",
-        )
-        return torch.tensor(bank, dtype=torch.float32, device="cpu")
 
     def _cosines(self) -> torch.Tensor:
         """The orthonormal cosine transform (M, C)."""
@@ -79,15 +65,7 @@ class MfccEncoder(PreTrainedModel):
             raise ValueError(f"input_values has the shape {tuple(input_values.shape)}; (items, samples) is needed.")
         config = self.config
         with torch.autocast(input_values.device.type, enabled=False):
-            wave = input_values.float()
-            margin = (config.window_length - config.hop_length) // 2
-            wave = F.pad(wave, (margin, margin + (-wave.shape[1] % config.hop_length)))
-            window = torch.hann_window(config.window_length, device=wave.device)
-            spectrum = torch.stft(
-                wave, config.window_length, config.hop_length, window=window, center=False, return_complex=True
-            )
-            power = spectrum.real.square() + spectrum.imag.square()
-            log_mel = (power.transpose(1, 2) @ self.mel_filters.float()).clamp(min=LOG_FLOOR).log()
+            log_mel = log_mel_energies(input_values.float(), self.mel_filters, config, config.hop_length)
             orders = [log_mel @ self.cosines.float()]
             while len(orders) < DERIVATIVES:
                 orders.append(self._slopes(orders[-1]))

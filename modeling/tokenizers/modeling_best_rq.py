@@ -22,13 +22,12 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.activations import ACT2FN
-from transformers.audio_utils import mel_filter_bank
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
 from .configuration_best_rq import BestRqConfig
+from .mel_energies import log_mel_energies, mel_bank
 
-LOG_FLOOR = 1e-10  # smallest mel energy; keeps the logarithm of digital silence finite
 DYNAMIC_RANGE = 13.8  # nats = 60 dB; what lies further below the loudest mel value is raised to it
 LOG_MEL_DEVIATION = 3.0  # nats; typical deviation of a speech log-mel around its mean
 CTC_STEPS = 2  # of CTC a frame: fast speech has more than 25 characters and blanks a second
@@ -66,15 +65,7 @@ class BestRqFrontEnd(nn.Module):
 
     def compute_mel_filters(self) -> torch.Tensor:
         """The mel bank, float32 (window_length // 2 + 1, num_mel_bins)."""
-        bank = mel_filter_bank(
-            num_frequency_bins=self.config.window_length // 2 + 1,
-            num_mel_filters=self.config.num_mel_bins,
-            min_frequency=0.0,
-            max_frequency=self.config.sampling_rate / 2,
-            sampling_rate=self.config.sampling_rate,
-            mel_scale="slaney",  # linear below 1 kHz: 80 htk bins would leave some without any FFT bin
-        )
-        return torch.tensor(bank, dtype=torch.float32, device="cpu")
+        return mel_bank(self.config)
 
     def forward(self, input_values: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Args: waveforms (B, S) and their lengths in samples (B,). Returns (B, T, F), zero past an item's last frame."""
@@ -83,15 +74,7 @@ class BestRqFrontEnd(nn.Module):
             wave = input_values.float()
             samples = torch.arange(wave.shape[1], device=wave.device)
             wave = wave.masked_fill(samples >= lengths[:, None], 0.0)  # (B, S)
-            margin = (config.window_length - config.hop_length) // 2
-            wave = F.pad(wave, (margin, margin + (-wave.shape[1] % config.samples_per_frame)))
-            window = torch.hann_window(config.window_length, device=wave.device)
-            spectrum = torch.stft(
-                wave, config.window_length, config.hop_length, window=window, center=False, return_complex=True
-            )
-            power = spectrum.real.square() + spectrum.imag.square()  # (B, bins, 4T)
-            log_mel = (power.transpose(1, 2) @ self.mel_filters.float()).clamp(min=LOG_FLOOR).log()  # (B, 4T, 80)
-
+            log_mel = log_mel_energies(wave, self.mel_filters, config, config.samples_per_frame)  # (B, 4T, 80)
             mel_frames = -(-lengths // config.samples_per_frame) * config.frame_stack
             real = torch.arange(log_mel.shape[1], device=wave.device) < mel_frames[:, None]
             real = real[..., None]  # (B, 4T, 1)
