@@ -5,7 +5,7 @@ waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  XVec
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .judge import Judge, JudgeConfig
+from .load_parts import load_stock
 
 JUDGE_RATE = 16_000  # Hz that judges and speaker embeddings are handed
 
@@ -157,8 +158,8 @@ class CtcJudge:
 
     def __init__(self, folder: str | os.PathLike, device: str | None = None):
         self.name, self.device = os.fspath(folder), _device(device)
-        self.model = _stock(AutoModelForCTC.from_pretrained, folder, "CTC recogniser").to(self.device)
-        self.processor = _stock(AutoProcessor.from_pretrained, folder, "processor of a CTC recogniser")
+        self.model = load_stock(AutoModelForCTC.from_pretrained, folder, "CTC recogniser").to(self.device)
+        self.processor = load_stock(AutoProcessor.from_pretrained, folder, "processor of a CTC recogniser")
 
     @torch.no_grad()
     def transcribe(self, waveforms: Sequence[np.ndarray], languages: Sequence[str]) -> list[str]:
@@ -176,9 +177,9 @@ def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | 
     Raises:
         TriglotError: neither.
     """
-    settings, _ = _stock(PreTrainedConfig.get_config_dict, folder, "CTC recogniser")
+    settings, _ = load_stock(PreTrainedConfig.get_config_dict, folder, "CTC recogniser")
     if settings.get("model_type") == JudgeConfig.model_type:
-        return _stock(Judge.from_pretrained, folder, "judge", dtype=torch.float32).to(_device(device))
+        return load_stock(Judge.from_pretrained, folder, "judge", dtype=torch.float32).to(_device(device))
     return CtcJudge(folder, device)
 
 
@@ -192,10 +193,12 @@ class XVector:
 
     def __init__(self, folder: str | os.PathLike, device: str | None = None):
         self.name, self.device = os.fspath(folder), _device(device)
-        self.model = _stock(AutoModelForAudioXVector.from_pretrained, folder, "speaker (x-vector) model").to(
+        self.model = load_stock(AutoModelForAudioXVector.from_pretrained, folder, "speaker (x-vector) model").to(
             self.device
         )
-        self.extractor = _stock(AutoFeatureExtractor.from_pretrained, folder, "feature extractor of a speaker model")
+        self.extractor = load_stock(
+            AutoFeatureExtractor.from_pretrained, folder, "feature extractor of a speaker model"
+        )
 
     @torch.no_grad()
     def __call__(self, wave: np.ndarray) -> np.ndarray:
@@ -205,13 +208,3 @@ class XVector:
 
 def _device(wanted: str | None) -> torch.device:
     return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _stock(load: Callable[..., Any], folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
-    """What `load` makes of the folder, ready for inference; a TriglotError says that it holds no `what`."""
-    try:
-        loaded = load(os.fspath(folder), **kwargs)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error
-    return loaded.eval() if hasattr(loaded, "eval") else loaded

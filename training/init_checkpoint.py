@@ -10,7 +10,6 @@ folder goes on from it, in full or with adapters.
 
 import argparse
 import dataclasses
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.whole_files import whole_folder
 from .data.load_rows import open_rows
-from .load_parts import load_speech_tokenizer
+from .load_parts import load_speech_tokenizer, load_stock
 from .memory_plan import TrainingSetup, as_table, plan_memory
 from .runs import given_settings
 from .train_kmeans import KmeansArguments, train_kmeans
@@ -96,8 +95,8 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
     out = Path(arguments.out)
     if out.exists() and any(out.iterdir()) and not arguments.plan_only:
         raise TriglotError(f"{out} is there already; choose another folder, or delete it first.")
-    text_config = _opened(AutoConfig.from_pretrained, arguments.text_llm, "config of a text LLM")
-    codec = _opened(AutoConfig.from_pretrained, arguments.codec, "codec") if arguments.codec else None
+    text_config = load_stock(AutoConfig.from_pretrained, arguments.text_llm, "config of a text LLM")
+    codec = load_stock(AutoConfig.from_pretrained, arguments.codec, "codec") if arguments.codec else None
     finished = load_speech_tokenizer(arguments.speech_tokenizer) if arguments.speech_tokenizer else None
     parts: dict[str, int] = {}
     if finished is not None:
@@ -105,7 +104,7 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         parts["speech tokenizer"] = _count(finished)
     elif arguments.speech_encoder:
         codes = arguments.codebook_size
-        encoder = _opened(AutoConfig.from_pretrained, arguments.speech_encoder, "speech encoder")
+        encoder = load_stock(AutoConfig.from_pretrained, arguments.speech_encoder, "speech encoder")
         parts["speech encoder"] = _count_of(encoder)
     else:
         codes = arguments.levels * codec_settings(codec)["level_size"]
@@ -120,7 +119,7 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
     units: MediaTokenizer
     whole_codec: PreTrainedModel | None = None
     if arguments.codec:
-        whole_codec = _opened(AutoModel.from_pretrained, arguments.codec, "codec", dtype=torch.float32)
+        whole_codec = load_stock(AutoModel.from_pretrained, arguments.codec, "codec", dtype=torch.float32)
         codec_units = CodecUnits.from_codec(whole_codec, arguments.levels)
     if finished is not None:
         units = finished
@@ -137,10 +136,10 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         units = codec_units
         decoder = CodecDecoder.from_codec(whole_codec, units.config)  # type: ignore[arg-type]
 
-    base = _opened(
+    base = load_stock(
         AutoModelForCausalLM.from_pretrained, arguments.text_llm, "text LLM", dtype=getattr(torch, arguments.dtype)
     )
-    _check_tokenizer(_opened(AutoTokenizer.from_pretrained, arguments.text_llm, "tokenizer"), arguments.text_llm)
+    _check_tokenizer(load_stock(AutoTokenizer.from_pretrained, arguments.text_llm, "tokenizer"), arguments.text_llm)
     lm = LmArguments(
         text_model=arguments.text_llm, languages=arguments.languages, init=arguments.init, image_codes=0,
         speech_budget=round(SPEECH_SECONDS * float(units.frame_rate or 25)),
@@ -157,14 +156,6 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
             codec_units.save_pretrained(partial / "speech_codec")
     shutil.rmtree(scratch, ignore_errors=True)
     return out
-
-
-def _opened(load: Any, where: str, what: str, **settings: Any) -> Any:
-    try:
-        return load(where, **settings)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TriglotError(f"{os.fspath(where)!r} holds no {what} that can be loaded: {reason}") from error
 
 
 def _check_tokenizer(tokenizer: Any, where: str) -> None:

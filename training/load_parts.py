@@ -1,7 +1,8 @@
 """Trained parts from their folders, whatever their class: a new tokenizer or decoder needs no other code."""
 
 import os
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import AutoModel
@@ -29,10 +30,17 @@ def load_speech_decoder(folder: str | os.PathLike, dtype: torch.dtype | str = to
 
 
 def _load(folder: str | os.PathLike, dtype: torch.dtype | str, what: str, kind: type) -> Any:
-    try:
-        part: Any = AutoModel.from_pretrained(folder, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise TriglotError(f"{os.fspath(folder)!r} holds no {what}: {error}") from error
+    part = load_stock(AutoModel.from_pretrained, folder, what, dtype=dtype)
     if not isinstance(part, kind):
         raise TriglotError(f"{os.fspath(folder)!r} holds a {type(part).__name__}, which is no {what}.")
-    return cast(Any, part).eval()
+    return part
+
+
+def load_stock(load: Callable[..., Any], folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
+    """What `load` makes of the folder, ready for inference; a TriglotError says that it holds no `what`."""
+    try:
+        loaded = load(os.fspath(folder), **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error
+    return loaded.eval() if hasattr(loaded, "eval") else loaded
