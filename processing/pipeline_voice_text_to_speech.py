@@ -8,7 +8,7 @@ from .pipeline_triglot import TriglotPipeline
 class VoiceTextToSpeechPipeline(TriglotPipeline):
     """`tts("hola", language="es", voice_prompt="me.wav")` -> {"audio": float32 (samples,), "sampling_rate": Hz}.
 
-    Without `voice_prompt` the decoder's default voice speaks.
+    Without `voice_prompt` the decoder's fallback voice speaks.
     """
 
     task_name = "voice-text-to-speech"

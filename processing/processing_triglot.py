@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import BatchFeature, ProcessorMixin
 
-from .audio_io import load_audio
+from .audio_io import load_audio, resample
 from .codecs_triglot import TriglotCodecs
 from .errors import TriglotError
 from .languages import LANGUAGES, language_name, resolve_language
@@ -36,7 +36,7 @@ class TriglotProcessor(ProcessorMixin):
         tokenizer: A fast text tokenizer, the text LLM's own.
         modalities: As in the model's config, text first.
         languages: ISO codes the checkpoint knows, the default one first; None for all of the table.
-        sampling_rate: Hz of speech in and out.
+        sampling_rate: Hz of speech that comes in, and of what `decode` returns; elsewhere it comes out at the decoder's rate.
         parts: Names of the codec components that lie beside the processor.
         codecs: The container itself; made from the checkpoint's folder when None.
     """
@@ -261,7 +261,7 @@ class TriglotProcessor(ProcessorMixin):
         generated_outputs: Any,
         skip_special_tokens: bool = True,
         generation_mode: str | None = None,
-        voices: Sequence[torch.Tensor | None] | None = None,
+        voices: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> list[Any]:
         """Ids -> the pieces in order.
@@ -270,10 +270,11 @@ class TriglotProcessor(ProcessorMixin):
             generated_outputs: Ids (T,) or (B, T); a prompt in front is read like the rest.
             skip_special_tokens: Kept for the stock pipelines; control ids are never part of a piece.
             generation_mode: None for all pieces; "text" or "audio" for those alone.
-            voices: One voice condition (V,) a row for spoken pieces; None for the decoder's own default voice.
+            voices: One `Voice` a row for spoken pieces, see `voice`; None for the decoder's own fallback voice.
 
         Returns:
-            Pieces of one sequence, or a list of them for each row: str for text, float32 (samples,) for speech.
+            Pieces of one sequence, or a list of them for each row: str for text, float32 (samples,) at the speech decoder's
+            rate for speech.
 
         Raises:
             TriglotError: ids that do not parse, or a component that is missing.
@@ -322,8 +323,10 @@ class TriglotProcessor(ProcessorMixin):
         single = not ids or not isinstance(ids[0], list)
         rows = [ids] if single else ids
         if rows[0] and all(self._ends_in_speech(row) for row in rows):
+            rate = self.speech_decoder().sampling_rate
             waves = [
-                torch.from_numpy(row[-1]) for row in self.post_process_multimodal_output(rows, generation_mode="audio")
+                torch.from_numpy(resample(row[-1], rate, self.sampling_rate))
+                for row in self.post_process_multimodal_output(rows, generation_mode="audio")
             ]
             return waves[0] if len(waves) == 1 else waves
         return self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **kwargs)
@@ -379,17 +382,37 @@ class TriglotProcessor(ProcessorMixin):
         }
 
     def speech_decoder(self) -> Any:
-        """The checkpoint's decoder of speech, loaded if need be.
+        """The checkpoint's decoder of speech, loaded if need be; its `sampling_rate` is that of the waveforms that come out.
 
         Raises:
-            TriglotError: there is none, or it runs at another rate than this processor.
+            TriglotError: there is none.
         """
-        decoder = self.codecs.get("speech_decoder")
-        if decoder.sampling_rate != self.sampling_rate:
-            raise TriglotError(
-                f"The speech decoder runs at {decoder.sampling_rate} Hz, this checkpoint at {self.sampling_rate} Hz."
-            )
-        return decoder
+        return self.codecs.get("speech_decoder")
+
+    def voice(self, prompt: Any, sampling_rate: int | None = None, *, name: str = "voice_prompt") -> Any:
+        """A voice for `post_process_multimodal_output(voices=...)`: computed once, it can be saved and used again.
+
+        Args:
+            prompt: Any sound `load_audio` reads, of which the first minute counts; a file of `Voice.save`; or a voice.
+            sampling_rate: Hz of a raw array.
+            name: How to call the prompt in an error.
+
+        Returns:
+            `Voice`, as the checkpoint's speech decoder understands it; `.save("me.safetensors")` keeps it.
+
+        Raises:
+            TriglotError: no sound, silence, NaN, or a voice of another decoder.
+        """
+        decoder = self.speech_decoder()
+        try:
+            if isinstance(prompt, (str, os.PathLike)) and os.fspath(prompt).endswith(".safetensors"):
+                return decoder.load_voice(prompt)
+            if hasattr(prompt, "tensors"):
+                return decoder.check_voices([prompt], 1)[0]
+        except ValueError as error:
+            raise TriglotError(f"{name}: {error}") from error
+        wave = load_audio(prompt, sampling_rate, target_rate=decoder.sampling_rate, name=name)
+        return self.codecs.voice(wave[: int(MAX_AUDIO_SECONDS * decoder.sampling_rate)])
 
     def to(self, device: Any = None, dtype: torch.dtype | None = None) -> "TriglotProcessor":
         """Moves the codecs, those loaded and those that will be."""

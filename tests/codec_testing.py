@@ -1,9 +1,18 @@
 """Small neural codecs with random weights, of the real classes."""
 
 import torch
-from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel, MimiConfig, MimiModel
+from transformers import (
+    DacConfig,
+    DacModel,
+    EncodecConfig,
+    EncodecModel,
+    MimiConfig,
+    MimiModel,
+    XcodecConfig,
+    XcodecModel,
+)
 
-KINDS = ("encodec", "dac", "mimi")
+KINDS = ("encodec", "dac", "mimi", "xcodec")
 
 
 def build_codec(kind: str):
@@ -21,6 +30,16 @@ def build_codec(kind: str):
             sampling_rate=16_000,
         )  # fmt: skip
         model = DacModel(config)
+    elif kind == "xcodec":
+        hubert = {
+            "model_type": "hubert", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+            "conv_dim": [8] * 7, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
+        }  # fmt: skip
+        dac = {"model_type": "dac", "encoder_hidden_size": 4, "decoder_hidden_size": 64, "hidden_size": 16}
+        config = XcodecConfig(
+            acoustic_model_config=dac, semantic_model_config=hubert, codebook_size=16, target_bandwidths=[0.2, 0.4, 0.8],
+        )  # fmt: skip
+        model = XcodecModel(config)
     else:
         config = MimiConfig(
             num_filters=4, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2, head_dim=16,

@@ -69,7 +69,7 @@ def evaluate_checkpoint(
     """Measures a checkpoint and writes what it found.
 
     A question that several rows ask (the same recording in two directions, a sentence in many voices for MT) is asked once.
-    Speech comes in the voice of the row's own audio; TTS without audio in the decoder's default voice.
+    Speech comes in the voice of the row's own audio; TTS without audio in the decoder's fallback voice.
 
     Args:
         checkpoint: Folder or Hub id.
@@ -218,7 +218,7 @@ class _Run:
             answers = [Answer([wave := self.model.hear(question)], None, wave) for question in asked_now]
         else:
             answers = self.model.answer(task.chain, asked_now, self.generate_kwargs)
-        rate = self.model.sampling_rate
+        rate = self.model.spoken_rate if task.chain and task.speaks else self.model.sampling_rate
         spoken = (
             [at_judge_rate(answer.pieces[-1], rate) for answer in answers] if task.speaks or not task.chain else []
         )

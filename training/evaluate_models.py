@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from transformers import (
     AutoFeatureExtractor,
@@ -21,6 +20,7 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from ..processing.audio_io import resample
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
@@ -36,7 +36,7 @@ class Question:
 
     Attributes:
         text: What to read, for tasks that read text.
-        audio: What to hear, and whose voice to speak in; None for the decoder's default voice.
+        audio: What to hear, and whose voice to speak in; None for the decoder's fallback voice.
         source_language, target_language: ISO codes; no target for a task of one language.
         name: How to call the item in an error.
     """
@@ -89,8 +89,13 @@ class CheckpointUnderTest:
 
     @property
     def sampling_rate(self) -> int:
-        """Hz of what it hears and says."""
+        """Hz of what it hears."""
         return self.processor.sampling_rate
+
+    @property
+    def spoken_rate(self) -> int:
+        """Hz of what it says."""
+        return self.processor.speech_decoder().sampling_rate
 
     def check(self, chains: Sequence[str]) -> None:
         """Loads the codecs these chains need.
@@ -129,7 +134,10 @@ class CheckpointUnderTest:
         inputs = self.processor(**content, task=chain.name, **languages).to(self.device)
         ids = self.model.generate(**inputs, **generate_kwargs)[:, inputs["input_ids"].shape[1] :].cpu()
         voices = (
-            [None if wave is None else self.processor.codecs.voice(wave).float().cpu() for wave in waves]
+            [
+                None if wave is None else self.processor.voice(wave, self.sampling_rate, name=question.name)
+                for wave, question in zip(waves, questions)
+            ]
             if speaks
             else None
         )
@@ -145,7 +153,7 @@ class CheckpointUnderTest:
 
 def at_judge_rate(wave: np.ndarray, rate: int) -> np.ndarray:
     """float32 (samples,) at JUDGE_RATE."""
-    return wave if rate == JUDGE_RATE else soxr.resample(wave, rate, JUDGE_RATE, quality="HQ").astype(np.float32)
+    return resample(wave, rate, JUDGE_RATE)
 
 
 class CtcJudge:

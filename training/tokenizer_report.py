@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soxr
 import torch
 from tqdm.auto import tqdm
 
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..processing.audio_io import resample
+from ..processing.codecs_triglot import prompt_encoder
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_folder
 from ..version import __version__
@@ -151,7 +152,7 @@ def aligned_utterances(sentences: int = 20, voices: int = 4, seed: int = 0) -> l
             )
             scale = RATE / espeak.sampling_rate
             moved = tuple(Phone(name, round(scale * start), round(scale * end)) for name, start, end in phones)
-            resampled = soxr.resample(wave, espeak.sampling_rate, RATE, quality="HQ").astype(np.float32)
+            resampled = resample(wave, espeak.sampling_rate, RATE)
             found.append(Utterance(resampled, moved, item.sentence(language), language, speaker, number))
     return found
 
@@ -207,13 +208,13 @@ def measure_tokenizer(
             codes, [item.speaker for item in utterances], [item.sentence for item in utterances], tokenizer.codebook_size, seed
         ),
         hours_per_hour=seconds / elapsed,
-        resynthesis_wer=None if decoder is None or judge is None else _resynthesis(tokenizer, codes, waves, utterances, decoder, judge),
+        resynthesis_wer=None if decoder is None or judge is None else _resynthesis(tokenizer, codes, utterances, decoder, judge),
     )  # fmt: skip
 
 
 def _at_rate(wave: np.ndarray, tokenizer: MediaTokenizer) -> torch.Tensor:
     rate = tokenizer.sampling_rate or RATE
-    return torch.from_numpy(wave if rate == RATE else soxr.resample(wave, RATE, rate, quality="HQ").astype(np.float32))
+    return torch.from_numpy(resample(wave, RATE, rate))
 
 
 def _deduplicates(tokenizer: MediaTokenizer) -> bool:
@@ -247,19 +248,20 @@ def _segments(
 def _resynthesis(
     tokenizer: Any,
     codes: Sequence[np.ndarray],
-    waves: Sequence[torch.Tensor],
     utterances: Sequence[Utterance],
     decoder: Any,
     judge: Any,
 ) -> float:
     """Word error rate of what the judge hears in decoded codes, each in its own voice."""
-    spoken = []
-    for item, wave in zip(tqdm(codes, desc="resynthesis", unit="utterance"), waves):
+    spoken, rate = [], decoder.config.sampling_rate
+    encode = prompt_encoder(lambda: tokenizer, rate)
+    for item, utterance in zip(tqdm(codes, desc="resynthesis", unit="utterance"), utterances):
         inputs = [torch.from_numpy(item)]
         if not decoder.codebook_size:  # a vocoder of the log-mel that the tokenizer itself draws
             inputs = tokenizer.decode(inputs)
-        [sound] = decoder.decode(inputs, [decoder.voice_from_waveform(wave)])
-        spoken.append(at_judge_rate(sound.numpy(), decoder.config.sampling_rate))
+        prompt = torch.from_numpy(resample(utterance.wave, RATE, rate))
+        [sound] = decoder.decode(inputs, [decoder.voice_from_waveform(prompt, encode)])
+        spoken.append(at_judge_rate(sound.numpy(), rate))
     heard = judge.transcribe(spoken, [utterance.language for utterance in utterances])
     texts = [utterance.text for utterance in utterances]
     return float(WordErrorRate().compute(predictions=heard, references=texts)["wer"])  # type: ignore[index]

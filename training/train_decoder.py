@@ -198,7 +198,7 @@ class UtteranceCrops(torch.utils.data.Dataset):
                 self.codes.append(codes.to(torch.float16 if codes.is_floating_point() else torch.int32))
                 padded = F.pad(level, (0, len(codes) * self.per_code - len(wave)))
                 self.f0.append(model.estimate_f0(padded).to(torch.float32))
-                voices.append(model.voice_from_waveform(wave))
+                voices.append(model.voice_statistics(wave))
         self.voices = torch.stack(voices)
 
     def _read(self, index: int) -> torch.Tensor:

@@ -29,6 +29,7 @@ _PUBLIC = {
     "SpeechVqvae": "modeling.tokenizers.modeling_speech_vqvae",
     "BestRqEncoder": "modeling.tokenizers.modeling_best_rq",
     "MediaDecoder": "modeling.decoders.media_decoder",
+    "Voice": "modeling.decoders.voice",
     "CodecDecoder": "modeling.decoders.modeling_codec_decoder",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",

@@ -58,6 +58,11 @@ def load_audio(audio: Any, sampling_rate: int | None = None, *, target_rate: int
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
         wave = _to_mono(wave, name).astype(np.float32)
     _check_sound(wave, rate, name)
+    return resample(wave, rate, target_rate)
+
+
+def resample(wave: np.ndarray, rate: float, target_rate: float) -> np.ndarray:
+    """float (samples,) at `rate` Hz -> float32 (samples,) at `target_rate` Hz."""
     if rate != target_rate:
         wave = soxr.resample(wave, rate, target_rate, quality="HQ")
     return np.ascontiguousarray(wave, dtype=np.float32)

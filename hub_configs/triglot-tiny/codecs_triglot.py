@@ -8,17 +8,33 @@ classes. Codes of another tokenizer are noise to a model, so fingerprints are co
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from transformers import AutoModel
 
+from .audio_io import resample
 from .errors import TriglotError
 from .whole_files import whole_folder
 
 KINDS = ("tokenizer", "decoder")
+
+
+def prompt_encoder(tokenizer: Callable[[], Any], rate: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What `SpeechDecoder.voice_from_waveform` asks for codes: float (S,) at `rate` Hz -> int64 (T,).
+
+    Args:
+        tokenizer: Called when codes are asked for; returns the speech tokenizer.
+        rate: Hz of the decoder.
+    """
+
+    def encode(prompt: torch.Tensor) -> torch.Tensor:
+        ready = tokenizer()
+        return ready.encode([torch.from_numpy(resample(prompt.numpy(), rate, ready.sampling_rate))])[0]
+
+    return encode
 
 
 class TriglotCodecs:
@@ -130,9 +146,20 @@ class TriglotCodecs:
         except ValueError as error:
             raise TriglotError(f"{modality}_decoder: {error}") from error
 
-    def voice(self, waveform: Any) -> torch.Tensor:
-        """Voice prompt float (S,) at the speech decoder's rate -> float (V,), the decoder's voice condition."""
-        return self.get("speech_decoder").voice_from_waveform(torch.as_tensor(waveform))
+    def voice(self, waveform: Any) -> Any:
+        """The `Voice` of a prompt float (S,) at the speech decoder's rate; see `SpeechDecoder.voice_from_waveform`.
+
+        Raises:
+            TriglotError: a prompt that holds no voice, or a part that is missing.
+        """
+        decoder = self.get("speech_decoder")
+        encode = prompt_encoder(lambda: self.get("speech_tokenizer"), decoder.sampling_rate)
+        try:
+            return decoder.voice_from_waveform(torch.as_tensor(waveform), encode)
+        except TriglotError:
+            raise
+        except ValueError as error:
+            raise TriglotError(f"speech_decoder: {error}") from error
 
     # ---- disk
 

@@ -5,7 +5,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
-CODECS = ("encodec", "dac", "mimi")
+CODECS = ("encodec", "dac", "mimi", "xcodec")
 
 
 @strict
@@ -13,7 +13,7 @@ class CodecUnitsConfig(PreTrainedConfig):
     """Settings of `CodecUnits`.
 
     Args:
-        codec_config: Config of the codec as a dict with its `model_type`, one of encodec, dac, mimi. Default: Mimi.
+        codec_config: Config of the codec as a dict with its `model_type`, one of encodec, dac, mimi, xcodec. Default: Mimi.
         levels: RVQ levels told, the coarsest first; 1 for the first alone, which is the semantic one of Mimi.
         level_size: Entries of a level's codebook.
         sampling_rate: Hz of the waveforms.

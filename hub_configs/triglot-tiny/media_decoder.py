@@ -4,14 +4,17 @@ A decoder is a `PreTrainedModel` that stores in `config.fingerprint` the fingerp
 trained on. What codes leave out (the voice, the texture) is a *condition*; a voice is always computed from a waveform,
 never looked up in a table of speakers.
 
-Shapes: S samples of a waveform, T codes, V dimensions of a voice.
+Shapes: S samples of a waveform, T codes.
 """
 
+import os
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from transformers import PreTrainedModel
+
+from .voice import Voice
 
 
 class MediaDecoder(PreTrainedModel):
@@ -40,7 +43,7 @@ class MediaDecoder(PreTrainedModel):
 
         Args:
             codes: int64 (T,) for each item, 0..K-1.
-            conditions: What the codes leave out; for speech `voices`, one float (V,) per item or None for the default.
+            conditions: What the codes leave out; for speech `voices`, one `Voice` per item or None for the fallback.
 
         Returns:
             float32 waveforms (S,) at `sampling_rate`, exactly T * samples_per_code long, or images (3, H, W) in 0..1;
@@ -68,12 +71,96 @@ class SpeechDecoder(MediaDecoder):
     """A decoder that speaks: codes and a voice in, waveform out."""
 
     modality = "speech"
+    voice_kind: str = ""  # `Voice.kind` of what it hears
 
     @property
     @abstractmethod
     def samples_per_code(self) -> int:
         """Samples of sound that one code makes."""
 
+    @property
+    def voice_fingerprint(self) -> str:
+        """`Voice.fingerprint` of what it hears; "" for voices that hold no codes."""
+        return ""
+
+    @property
     @abstractmethod
-    def voice_from_waveform(self, waveform: torch.Tensor) -> torch.Tensor:
-        """The voice condition of a prompt: float (S,) at `sampling_rate` -> float32 (V,)."""
+    def voice_shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """{name: shape} of a voice's tensors."""
+
+    @abstractmethod
+    def voice_from_waveform(
+        self, waveform: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> Voice:
+        """The voice of a prompt.
+
+        Args:
+            waveform: float (S,) at `sampling_rate`; some seconds describe a voice well.
+            encode: Any part of it (s,), at the same rate -> int64 codes (t,) of the tokenizer. Asked by decoders whose prompts
+                hold codes; the others do without.
+
+        Raises:
+            ValueError: not 1-D, empty, NaN or infinite, silent, or `encode` is needed and missing.
+        """
+
+    @abstractmethod
+    def fallback_voice(self) -> Voice:
+        """Who speaks where no voice was asked for."""
+
+    def load_voice(self, path: str | os.PathLike) -> Voice:
+        """A voice from a file that `Voice.save` wrote.
+
+        Raises:
+            ValueError: something else in it, or a voice that this decoder cannot hear.
+        """
+        voice = Voice.load(path)
+        self.check_voices([voice], 1)
+        return voice
+
+    def check_prompt(self, waveform: torch.Tensor) -> torch.Tensor:
+        """A prompt as float32 (S,) on the CPU.
+
+        Raises:
+            ValueError: not 1-D, empty, NaN or infinite, or silent.
+        """
+        if waveform.ndim != 1 or waveform.numel() == 0:
+            raise ValueError(f"The voice prompt has the shape {tuple(waveform.shape)}; non-empty mono (S,) is needed.")
+        waveform = waveform.detach().float().cpu()
+        if not bool(torch.isfinite(waveform).all()):
+            raise ValueError("The voice prompt holds NaN or infinite samples; clean it first.")
+        if float(waveform.abs().max()) < 1e-6:
+            raise ValueError(
+                "The voice prompt is silent; give some seconds of speech, or none for the fallback voice."
+            )
+        return waveform
+
+    def check_voices(self, voices: Sequence[Voice | None] | None, count: int) -> list[Voice]:
+        """One voice an item, the fallback where None came.
+
+        Raises:
+            ValueError: another number of voices, or one of another kind, fingerprint or shape, or with NaN.
+        """
+        given = [None] * count if voices is None else list(voices)
+        if len(given) != count:
+            raise ValueError(f"{len(given)} voices came for {count} code sequences; give one each, or None.")
+        return [
+            self.fallback_voice() if voice is None else self._check_voice(voice, i) for i, voice in enumerate(given)
+        ]
+
+    def _check_voice(self, voice: Voice, index: int) -> Voice:
+        # a copy of this code may have come with a checkpoint, so the class may be another of the same name
+        if not hasattr(voice, "tensors") or not hasattr(voice, "kind"):
+            raise ValueError(f"Voice {index} is a {type(voice).__name__}; compute one with voice_from_waveform.")
+        if (voice.kind, voice.fingerprint) != (self.voice_kind, self.voice_fingerprint):
+            raise ValueError(
+                f"Voice {index} is of the kind {voice.kind!r} ({voice.fingerprint[:12] or 'no fingerprint'}); this "
+                f"{type(self).__name__} hears {self.voice_kind!r} ({self.voice_fingerprint[:12] or 'no fingerprint'}). "
+                "Compute it again from the recording."
+            )
+        shapes = {name: tuple(tensor.shape) for name, tensor in voice.tensors.items()}
+        if shapes != dict(self.voice_shapes):
+            raise ValueError(f"Voice {index} holds {shapes}; {dict(self.voice_shapes)} is needed.")
+        for name, tensor in voice.tensors.items():
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                raise ValueError(f"Voice {index} holds NaN or infinite numbers in {name!r}; compute it again.")
+        return voice

@@ -1,6 +1,6 @@
 """TriglotPipeline: what all Triglot pipelines share. One subclass a task says which chain it runs and what it returns.
 
-preprocess   input + languages -> processor -> input_ids (1, T), output_spans (1, S), voice (1, V)
+preprocess   input + languages -> processor -> input_ids (1, T), output_spans (1, S), voice
 _forward     model.generate, kept to the span grammar -> new ids (1, L)
 postprocess  ids -> pieces -> a dict
 """
@@ -27,7 +27,7 @@ class TriglotPipeline(Pipeline):
         source_language, target_language: ISO codes or English names.
         language: For tasks of one language; the same as source_language.
         chain: Decode the intermediate texts too.
-        voice_prompt: Sound whose voice speaks.
+        voice_prompt: Sound whose voice speaks, a `Voice`, or a file that keeps one; default: the speaker of the input.
         sampling_rate: Hz of raw arrays.
         generate_kwargs, or generation parameters by name: handed to `model.generate`.
     """
@@ -101,16 +101,12 @@ class TriglotPipeline(Pipeline):
         chain: bool = True,
         voice_prompt: Any = None,
         sampling_rate: int | None = None,
-    ) -> dict[str, torch.Tensor]:
+    ) -> dict[str, Any]:
         chain_name = self.chain_name(chain)
         languages = {"source_language": source_language, "target_language": target_language}
         reads_speech = parse_chain(chain_name).source.modality == "speech"
         wave = self.processor.load_audio(inputs, sampling_rate) if reads_speech else None
-        prompt = (
-            self.processor.load_audio(voice_prompt, sampling_rate, name="voice_prompt")
-            if voice_prompt is not None
-            else wave
-        )
+        voice = self._voice(voice_prompt, inputs, wave, sampling_rate) if self.speaks else None
         if reads_speech:
             features = self.processor(
                 audio=wave, sampling_rate=self.processor.sampling_rate, task=chain_name, **languages
@@ -119,17 +115,23 @@ class TriglotPipeline(Pipeline):
             features = self.processor(text=inputs, task=chain_name, **languages)
         batch = dict(features)
         if self.speaks:
-            batch["voice"] = self._voice(prompt)[None]
+            batch["voice"] = voice
         return batch
 
-    def _voice(self, wave: Any) -> torch.Tensor:
-        """(V,) of a prompt at the processor's rate; the decoder's default voice where there is none."""
+    def _voice(self, prompt: Any, inputs: Any, wave: Any, sampling_rate: int | None) -> Any:
+        """Of the prompt, else of the speech that comes in, else the decoder's fallback."""
         decoder = self.processor.speech_decoder()
+        if prompt is not None:
+            return self.processor.voice(prompt, sampling_rate)
         if wave is None:
-            return decoder.default_voice.detach().float().cpu()
-        return self.processor.codecs.voice(wave).cpu()
+            return decoder.fallback_voice()
+        if decoder.sampling_rate == self.processor.sampling_rate or hasattr(
+            inputs, "read"
+        ):  # a file is read only once
+            return self.processor.voice(wave, self.processor.sampling_rate)
+        return self.processor.voice(inputs, sampling_rate)
 
-    def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, torch.Tensor]:
+    def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, Any]:
         voice = model_inputs.pop("voice", None)
         prompt_length = model_inputs["input_ids"].shape[1]
         ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
@@ -144,7 +146,7 @@ class TriglotPipeline(Pipeline):
         ids = model_outputs["ids"]
         voices = None
         if "voice" in model_outputs:
-            voices = [model_outputs["voice"][0].float()] * ids.shape[0]
+            voices = [model_outputs["voice"]] * ids.shape[0]
         rows = self.processor.post_process_multimodal_output(ids, voices=voices)
         expected = int((model_outputs["output_spans"][0] >= 0).sum())
         # an empty text at the end leaves no run of ids
@@ -158,4 +160,4 @@ class TriglotPipeline(Pipeline):
 
     def speech_result(self, wave: Any) -> dict[str, Any]:
         """{"audio": float32 (samples,), "sampling_rate": Hz}."""
-        return {"audio": wave, "sampling_rate": self.processor.sampling_rate}
+        return {"audio": wave, "sampling_rate": self.processor.speech_decoder().sampling_rate}

@@ -7,15 +7,17 @@ A codec's codes carry the voice as far as their levels reach, so this decoder ta
 Shapes: S samples, T frames of the codec, Q levels, K entries of a level.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import PreTrainedModel
 
 from .configuration_codec_decoder import CodecDecoderConfig
 from .media_decoder import SpeechDecoder
+from .neural_codec import NeuralCodec
+from .voice import Voice
 
 
 class CodecDecoder(SpeechDecoder):
@@ -24,23 +26,18 @@ class CodecDecoder(SpeechDecoder):
     config: CodecDecoderConfig
     config_class = CodecDecoderConfig
     main_input_name = "codes"
+    voice_kind = "none"
     _auto_class = "AutoModel"
-    default_voice: torch.Tensor
 
     def __init__(self, config: CodecDecoderConfig):
         super().__init__(config)
-        settings = dict(config.codec_config or {})
-        self.codec: Any = AutoModel.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
-        self.codec.encoder = None  # the other half
-        self.register_buffer("default_voice", torch.zeros(1))
+        self.codec = NeuralCodec(config, encodes=False)
         self.post_init()
         self.eval()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """The codec's own classes know how theirs start."""
-        if module is self:
-            self.default_voice.zero_()
 
     @classmethod
     def from_codec(cls, codec: PreTrainedModel, units_config: Any) -> "CodecDecoder":
@@ -52,34 +49,33 @@ class CodecDecoder(SpeechDecoder):
         """
         names = ("codec_config", "levels", "level_size", "sampling_rate", "hop_length", "fingerprint")
         decoder = cls(CodecDecoderConfig(**{name: getattr(units_config, name) for name in names}))
-        wanted = decoder.codec.state_dict()
-        decoder.codec.load_state_dict({name: tensor for name, tensor in codec.state_dict().items() if name in wanted})
-        return decoder.float()
+        decoder.codec.take(codec)
+        return decoder
 
     @property
     def samples_per_code(self) -> int:
         """Samples of sound for each code: a frame's, divided by its levels."""
         return self.config.hop_length // self.config.levels
 
-    def train(self, mode: bool = True) -> "CodecDecoder":
-        """Keeps evaluation mode, whatever `mode` says."""
-        return super().train(False)
+    @property
+    def voice_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Nothing: the codes say whose voice it is."""
+        return {}
 
-    def voice_from_waveform(self, waveform: torch.Tensor) -> torch.Tensor:
-        """float32 (1,), always 0: the codes say whose voice it is.
+    def voice_from_waveform(
+        self, waveform: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> Voice:
+        """An empty voice, of a prompt that is checked like any other."""
+        self.check_prompt(waveform)
+        return self.fallback_voice()
 
-        Raises:
-            ValueError: not 1-D, empty, NaN or infinite.
-        """
-        if waveform.ndim != 1 or waveform.numel() == 0:
-            raise ValueError(f"The voice prompt has the shape {tuple(waveform.shape)}; non-empty mono (S,) is needed.")
-        if not bool(torch.isfinite(waveform).all()):
-            raise ValueError("The voice prompt holds NaN or infinite samples; clean it first.")
-        return torch.zeros(1)
+    def fallback_voice(self) -> Voice:
+        """An empty voice."""
+        return Voice(self.voice_kind, {})
 
     @torch.inference_mode()
     def decode(  # type: ignore[override]
-        self, codes: Sequence[torch.Tensor], voices: Sequence[torch.Tensor | None] | None = None
+        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
     ) -> list[torch.Tensor]:
         """Speech of each code sequence; items are decoded one by one.
 
@@ -94,23 +90,14 @@ class CodecDecoder(SpeechDecoder):
             ValueError: an empty sequence, or a code out of range.
         """
         self.check_codes(codes)
-        if voices is not None and len(voices) != len(codes):
-            raise ValueError(f"{len(voices)} voices came for {len(codes)} code sequences; give one each, or None.")
+        self.check_voices(voices, len(codes))
         return [self._decode(item) for item in codes]
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
         levels, samples = self.config.levels, len(codes) * self.samples_per_code
-        entries = codes.to(self.device, torch.long) % self.config.level_size
-        frames = nn.functional.pad(entries, (0, -len(entries) % levels)).view(-1, levels).T[None]  # (1, Q, T)
-        kind = self.codec.config.model_type
-        if kind == "dac":
-            sound = self.codec.decode(audio_codes=frames).audio_values
-        elif kind == "mimi":
-            sound = self.codec.decode(frames).audio_values
-        else:
-            sound = self.codec.decode(frames[None], [None]).audio_values
-        sound = sound.flatten().float()[:samples]
-        return nn.functional.pad(sound, (0, samples - len(sound))).clamp(-1.0, 1.0).cpu()
+        entries = codes.long() % self.config.level_size
+        frames = nn.functional.pad(entries, (0, -len(entries) % levels)).view(-1, levels).T  # (Q, T)
+        return self.codec.decode(frames)[:samples]
 
 
 __all__ = ["CodecDecoder"]

@@ -14,7 +14,7 @@ M mel bands, V = 2 M + 2 numbers of a voice. Frame n is centred on sample (n + 1
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,10 +35,14 @@ from .speech_signal import (
     harmonic_source,
     log_mel,
     mel_to_bins,
+    normalise_level,
+    stft_loss,
     to_samples,
 )
+from .voice import Voice
 
 NEUTRAL_F0_DEVIATION = 0.15  # of log-F0, for prompts with no voiced frame
+STATISTICS = "statistics"  # the name of a voice's only tensor
 VOICE_LIMIT = 4.0  # standard deviations; a stranger voice than that is treated as that strange
 LOUDEST = 0.95  # full scale = 1; louder samples are bent towards 1
 
@@ -136,6 +140,7 @@ class UnitVocoder(SpeechDecoder):
     voice_std: torch.Tensor
     default_voice: torch.Tensor
     config_class = UnitVocoderConfig
+    voice_kind = "spectral_statistics"
     base_model_prefix = "unit_vocoder"
     main_input_name = "codes"
     _auto_class = "AutoModel"
@@ -189,17 +194,31 @@ class UnitVocoder(SpeechDecoder):
 
     def normalise_level(self, waveform: torch.Tensor) -> torch.Tensor:
         """Scales (S,) so that its active frames have the RMS `reference_level`; silence stays as it is."""
-        level = active_frames(waveform, self.config.hop_length)[1]
-        return waveform * (self.config.reference_level / level) if level > 0.0 else waveform
+        return normalise_level(waveform, self.config.hop_length, self.config.reference_level)
 
     def estimate_f0(self, waveform: torch.Tensor) -> torch.Tensor:
         """F0 of every frame: float (S,) -> float32 (ceil(S / hop_length),) in Hz, 0 where unvoiced."""
         config = self.config
         return estimate_f0(waveform, config.sampling_rate, config.hop_length, config.min_f0, config.max_f0)
 
+    @property
+    def voice_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The one vector (V,) of `voice_statistics`."""
+        return {STATISTICS: (self.config.voice_size,)}
+
+    def voice_from_waveform(
+        self, waveform: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor] | None = None
+    ) -> Voice:
+        """The voice of a prompt, as `voice_statistics` describes it; no codes are asked for."""
+        return Voice(self.voice_kind, {STATISTICS: self.voice_statistics(waveform)})
+
+    def fallback_voice(self) -> Voice:
+        """The most ordinary voice of the training set."""
+        return Voice(self.voice_kind, {STATISTICS: self.default_voice.detach().float().cpu()})
+
     @torch.no_grad()
-    def voice_from_waveform(self, waveform: torch.Tensor) -> torch.Tensor:
-        """The voice of a prompt; its gain does not matter.
+    def voice_statistics(self, waveform: torch.Tensor) -> torch.Tensor:
+        """What a voice is here; a prompt's gain does not matter.
 
         Mean and standard deviation over the active frames of each log-mel band, then mean and standard deviation of
         log-F0 over the voiced frames. A prompt with no voiced frame (whisper, noise) gets `config.neutral_f0`, 150 Hz.
@@ -213,14 +232,7 @@ class UnitVocoder(SpeechDecoder):
         Raises:
             ValueError: not 1-D, empty, NaN or infinite, or silent.
         """
-        if waveform.ndim != 1 or waveform.numel() == 0:
-            raise ValueError(f"The voice prompt has the shape {tuple(waveform.shape)}; non-empty mono (S,) is needed.")
-        waveform = waveform.detach().float().cpu()
-        if not bool(torch.isfinite(waveform).all()):
-            raise ValueError("The voice prompt holds NaN or infinite samples; clean it first.")
-        if float(waveform.abs().max()) < 1e-6:
-            raise ValueError("The voice prompt is silent; give some seconds of speech, or none for the default voice.")
-        waveform = self.normalise_level(waveform)
+        waveform = self.normalise_level(self.check_prompt(waveform))
         active, _ = active_frames(waveform, self.config.hop_length)
         mel = log_mel(waveform, self.config)[active]
         f0 = self.estimate_f0(waveform)
@@ -232,26 +244,12 @@ class UnitVocoder(SpeechDecoder):
         return torch.cat([mel.mean(0), mel.std(0, correction=0), pitch])
 
     def set_voice_statistics(self, voices: torch.Tensor) -> None:
-        """Standardises voices as the training set (n, V) says; the most ordinary of them becomes the default voice."""
+        """Standardises voices as the training set (n, V) says; the most ordinary of them becomes the fallback voice."""
         voices = voices.to(self.voice_mean)
         self.voice_mean.copy_(voices.mean(0))
         self.voice_std.copy_(voices.std(0, correction=0).clamp(min=0.05))
         distance = ((voices - self.voice_mean) / self.voice_std).square().sum(-1)
         self.default_voice.copy_(voices[distance.argmin()])
-
-    def _check_voices(self, voices: Sequence[torch.Tensor | None] | None, count: int) -> list[torch.Tensor]:
-        given = [None] * count if voices is None else list(voices)
-        if len(given) != count:
-            raise ValueError(f"{len(given)} voices came for {count} code sequences; give one each, or None.")
-        size, checked = self.config.voice_size, []
-        for index, item in enumerate(given):
-            voice = self.default_voice if item is None else item
-            if tuple(voice.shape) != (size,):
-                raise ValueError(f"Voice {index} has the shape {tuple(voice.shape)}; ({size},) is needed.")
-            if not bool(torch.isfinite(voice).all()):
-                raise ValueError(f"Voice {index} holds NaN or infinite numbers; compute it with voice_from_waveform.")
-            checked.append(voice.to(device=self.device, dtype=torch.float32))
-        return checked
 
     # ---- codes -> filters, F0, voicing
 
@@ -291,7 +289,7 @@ class UnitVocoder(SpeechDecoder):
         Args:
             codes: int64 (B, T); anything where padded.
             waveforms: Targets, float (B, T samples_per_code), scaled by `normalise_level`.
-            voices: float (B, V); default: the default voice.
+            voices: float (B, V); default: the fallback voice.
             mask: bool (B, T), False where padded.
             f0: Targets' F0 in Hz, 0 where unvoiced, (B, N); computed from `waveforms` when missing.
         """
@@ -344,7 +342,7 @@ class UnitVocoder(SpeechDecoder):
             waveforms = waveforms * mask.repeat_interleave(self.samples_per_code, 1)
             frames = mask.repeat_interleave(config.frames_per_code, 1).to(voicing)
         voiced = voicing * frames
-        stft = torch.stack([self._stft_loss(rendered, waveforms, size) for size in config.stft_sizes]).mean()
+        stft = stft_loss(rendered, waveforms, config.stft_sizes, config.log_floor)
         gap = (log_mel(rendered, config) - log_mel(waveforms, config)).abs().mean(-1)
         mel = (gap * frames).sum() / frames.sum().clamp(min=1.0)
         pitch = ((output.log_f0 - source).abs() * voiced).sum() / voiced.sum().clamp(min=1.0)
@@ -353,16 +351,6 @@ class UnitVocoder(SpeechDecoder):
         output.loss = stft + mel + pitch + entropy
         output.stft_loss, output.mel_loss = stft.detach(), mel.detach()
         output.f0_loss, output.voicing_loss = pitch.detach(), entropy.detach()
-
-    def _stft_loss(self, made: torch.Tensor, wanted: torch.Tensor, size: int) -> torch.Tensor:
-        window, floor = hann_window(size, made.device), self.config.log_floor**2
-        magnitudes = []
-        for item in (made, wanted):
-            spectrum = torch.stft(item, size, size // 4, window=window, return_complex=True)
-            magnitudes.append((spectrum.real.square() + spectrum.imag.square()).clamp(min=floor).sqrt())
-        ours, theirs = magnitudes
-        convergence = (ours - theirs).norm(dim=(-2, -1)) / theirs.norm(dim=(-2, -1)).clamp(min=1e-3)
-        return convergence.mean() + (ours.log() - theirs.log()).abs().mean()
 
     # ---- inference
 
@@ -403,7 +391,7 @@ class UnitVocoder(SpeechDecoder):
     def decode(  # type: ignore[override]
         self,
         codes: Sequence[torch.Tensor],
-        voices: Sequence[torch.Tensor | None] | None = None,
+        voices: Sequence[Voice | None] | None = None,
         *,
         seed: int = 0,
     ) -> list[torch.Tensor]:
@@ -411,19 +399,20 @@ class UnitVocoder(SpeechDecoder):
 
         Args:
             codes: int64 (T,) for each item, 0..K-1.
-            voices: float (V,) of `voice_from_waveform` for each item, or None for the default voice.
+            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
             seed: Seed of the noise source; the same seed gives the same samples.
 
         Returns:
             float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU.
 
         Raises:
-            ValueError: an empty sequence, a code outside 0..K-1, a voice of another shape or with NaN.
+            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN.
         """
         self.check_codes(codes)
-        checked = self._check_voices(voices, len(codes))
+        checked = self.check_voices(voices, len(codes))
         result = []
-        for item, voice in zip(codes, checked):
+        for item, given in zip(codes, checked):
+            voice = given.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)
             noise = self._noise(len(item) * self.samples_per_code, seed)
             waveform = self._render(item.to(self.device, self.input_dtype), voice, noise)
             over = (waveform.abs() - LOUDEST).clamp(min=0.0)

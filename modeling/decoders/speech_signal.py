@@ -7,6 +7,7 @@ Shapes: S samples, N = ceil(S / hop) frames, M mel bands, F bins of a filter, C 
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -94,6 +95,29 @@ def active_frames(waveform: torch.Tensor, hop: int) -> tuple[torch.Tensor, float
     level = split_frames(waveform, 2 * hop, hop).square().mean(-1).sqrt()
     active = level > ACTIVE_RANGE * level.max()
     return active, float(level[active].square().mean().sqrt()) if bool(active.any()) else 0.0
+
+
+def normalise_level(waveform: torch.Tensor, hop: int, wanted: float) -> torch.Tensor:
+    """Scales (S,) so that its active frames have the RMS `wanted`; silence stays as it is."""
+    level = active_frames(waveform, hop)[1]
+    return waveform * (wanted / level) if level > 0.0 else waveform
+
+
+def stft_loss(made: torch.Tensor, wanted: torch.Tensor, sizes: Sequence[int], floor: float) -> torch.Tensor:
+    """Multi-resolution STFT loss of (B, S) against (B, S): spectral convergence + L1 of log-magnitudes, mean over FFT sizes.
+
+    Parallel WaveGAN (arXiv 1910.11480), section 2.2; hops are a quarter of the sizes, magnitudes below `floor` count as it.
+    """
+    losses = []
+    for size in sizes:
+        window, magnitudes = hann_window(size, made.device), []
+        for item in (made, wanted):
+            spectrum = torch.stft(item, size, size // 4, window=window, return_complex=True)
+            magnitudes.append((spectrum.real.square() + spectrum.imag.square()).clamp(min=floor**2).sqrt())
+        ours, theirs = magnitudes
+        convergence = (ours - theirs).norm(dim=(-2, -1)) / theirs.norm(dim=(-2, -1)).clamp(min=1e-3)
+        losses.append(convergence.mean() + (ours.log() - theirs.log()).abs().mean())
+    return torch.stack(losses).mean()
 
 
 def _correlate(frames: torch.Tensor, window: int, floor: float) -> torch.Tensor:

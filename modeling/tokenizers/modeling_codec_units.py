@@ -1,7 +1,7 @@
-"""CodecUnits: the codes of a neural codec (Mimi, EnCodec, DAC) as speech tokens, its coarsest RVQ levels one after another.
+"""CodecUnits: the codes of a neural codec as speech tokens, its coarsest RVQ levels one after another.
 
-Papers: EnCodec (arXiv 2210.13438), DAC (arXiv 2306.06546), Mimi (arXiv 2410.00037), the flattened levels of AudioLM (arXiv
-2209.03143, section 3.2).
+Papers: EnCodec (arXiv 2210.13438), DAC (arXiv 2306.06546), Mimi (arXiv 2410.00037), X-Codec (arXiv 2408.17175), the flattened
+levels of AudioLM (arXiv 2209.03143, section 3.2).
 
     waveform (S,) ─ encoder and quantizer of the codec ─ (Q, T) ─ frame by frame, level by level ─ (T Q,), code = level K + entry
 
@@ -23,6 +23,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedMode
 from .configuration_codec_units import CODECS, CodecUnitsConfig
 from .media_tokenizer import MediaTokenizer, weights_fingerprint
 
+DECODING_HALF = {"xcodec": ("acoustic_decoder", "decoder_semantic", "fc1", "fc2")}  # others: "decoder"
 _INCIDENTAL_SETTINGS = ("_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")
 
 
@@ -41,7 +42,8 @@ class CodecUnits(MediaTokenizer):
         self.modality = config.modality
         settings = dict(config.codec_config or {})
         self.codec: Any = AutoModel.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
-        self.codec.decoder = None  # the other half
+        for name in DECODING_HALF.get(self.codec.config.model_type, ("decoder",)):
+            setattr(self.codec, name, None)
         self.post_init()
         self.eval()
 
@@ -56,7 +58,7 @@ class CodecUnits(MediaTokenizer):
         """Builds the tokenizer around a trained codec; it is complete.
 
         Args:
-            codec: A folder or Hub id of an EnCodec, DAC or Mimi model, or the model itself.
+            codec: A folder or Hub id of an EnCodec, DAC, Mimi or X-Codec model, or the model itself.
             levels: RVQ levels told.
             modality: Name of the modality in a language model.
 
@@ -116,7 +118,8 @@ class CodecUnits(MediaTokenizer):
                     vectors = layer.decode(entries)
                     found.append((vectors if project is None else project(vectors))[0].T)
                 else:
-                    found.append(layers.layers[level].decode(entries)[0].T)
+                    layer = layers.quantizers[level] if kind == "xcodec" else layers.layers[level]
+                    found.append(layer.decode(entries)[0].T)
         return torch.cat(found)
 
     def train(self, mode: bool = True) -> "CodecUnits":
@@ -148,7 +151,8 @@ class CodecUnits(MediaTokenizer):
             least = max(levels, self.codec.config.num_semantic_quantizers)
             codes = self.codec.encode(wave, num_quantizers=least).audio_codes[0]
         else:
-            codes = self.codec.encode(wave, bandwidth=_bandwidth(self.codec.config, levels)).audio_codes[0, 0]
+            codes = self.codec.encode(wave, bandwidth=_bandwidth(self.codec.config, levels)).audio_codes
+            codes = codes.reshape(-1, codes.shape[-1])  # EnCodec has an axis of chunks before the batch
         return codes[:levels, : wave.shape[-1] // hop]
 
     def encode(self, media: Sequence[torch.Tensor]) -> list[torch.Tensor]:
@@ -179,18 +183,19 @@ def codec_settings(codec_config: Any) -> dict[str, Any]:
         raise ValueError(
             f"This {kind} is for stereo, normalises loudness or works in chunks; take one for mono speech, e.g. EnCodec at 24 kHz."
         )
-    hop = round(config.sampling_rate / config.frame_rate) if kind == "mimi" else int(config.hop_length)
+    rate = config.sample_rate if kind == "xcodec" else config.sampling_rate
+    hop = round(rate / config.frame_rate) if kind == "mimi" else int(config.hop_length)
     plain = {key: value for key, value in config.to_dict().items() if key not in _INCIDENTAL_SETTINGS}
     return {
         "codec_config": json.loads(json.dumps(plain)),  # as it reads back from JSON
         "level_size": config.codebook_size,
-        "sampling_rate": config.sampling_rate,
+        "sampling_rate": rate,
         "hop_length": hop,
     }
 
 
 def _bandwidth(config: Any, levels: int) -> float:
-    """The smallest of EnCodec's bandwidths (kbit/s) that has so many levels."""
+    """The smallest bandwidth (kbit/s) of an EnCodec or X-Codec that has so many levels."""
     per_level = config.frame_rate * config.codebook_nbits / 1000
     return next(bandwidth for bandwidth in sorted(config.target_bandwidths) if bandwidth // per_level >= levels)
 

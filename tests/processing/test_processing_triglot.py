@@ -1,6 +1,7 @@
 """TriglotProcessor: prompts, training examples, pieces, laziness, pickling and disk."""
 
 import copy
+import dataclasses
 import pickle
 import shutil
 
@@ -8,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import buzz
-from transformers import AutoModel, AutoProcessor
+from safetensors.torch import save_file
+from transformers import AutoModel, AutoProcessor, PreTrainedConfig
 
-from triglot import TriglotError, TriglotForConditionalGeneration, TriglotProcessor
+from triglot import TriglotError, TriglotForConditionalGeneration, TriglotProcessor, Voice
+from triglot.modeling.decoders.media_decoder import SpeechDecoder
+from triglot.processing.audio_io import resample
 
 
 @pytest.fixture
@@ -136,6 +140,70 @@ def test_spoken_pieces_have_the_length_of_their_codes_and_the_voice_asked_for(pr
     assert [wave.shape for wave in waves] == [(10 * 640,)] * 3
     assert not np.allclose(waves[0], waves[1])
     assert waves[0].dtype == np.float32
+
+
+def test_a_voice_comes_from_sound_from_a_file_or_is_one(processor, tmp_path):
+    voice = processor.voice(buzz(1.0), 16_000)
+    kept = voice.save(tmp_path / "me.safetensors")
+    assert processor.voice(voice) is voice
+    for again in (processor.voice(kept), processor.voice(str(kept))):
+        assert torch.equal(again.tensors["statistics"], voice.tensors["statistics"])
+    minutes = np.tile(buzz(10.0), 7)  # of which the first counts
+    long, first = processor.voice(minutes, 16_000), processor.voice(minutes[: 60 * 16_000], 16_000)
+    assert torch.equal(long.tensors["statistics"], first.tensors["statistics"])
+
+
+def test_no_voice_in_it(processor, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(3))
+    (tmp_path / "x.npy").rename(tmp_path / "x.safetensors")
+    save_file({"statistics": torch.zeros(162)}, tmp_path / "y.safetensors")
+    voice = processor.voice(buzz(1.0), 16_000)
+    other = dataclasses.replace(voice, kind="codec_prompt").save(tmp_path / "z.safetensors")
+    for prompt, match in (
+        (tmp_path / "x.safetensors", "holds no voice"),
+        (tmp_path / "y.safetensors", "no voice; make one with"),
+        (tmp_path / "none.safetensors", "holds no voice"),
+        (other, "codec_prompt"),
+        (dataclasses.replace(voice, tensors={}), "Voice 0 holds {}"),
+    ):
+        with pytest.raises(TriglotError, match=match):
+            processor.voice(prompt)
+    with pytest.raises(ValueError, match="should end in"):
+        voice.save(tmp_path / "me.bin")
+    with pytest.raises(ValueError, match="cannot be written"):
+        voice.save(tmp_path / "nowhere" / "me.safetensors")
+
+
+class LoudDecoder(SpeechDecoder):
+    """Speaks at another rate than the checkpoint hears: its voices are the prompt's codes, its sound their number."""
+
+    def __init__(self, fingerprint):
+        super().__init__(PreTrainedConfig(sampling_rate=24_000, codebook_size=30, fingerprint=fingerprint))
+
+    samples_per_code, voice_kind = 960, "codes"
+    voice_shapes = {"codes": (25,)}
+
+    def voice_from_waveform(self, waveform, encode=None):
+        return Voice("codes", {"codes": encode(waveform)})
+
+    def fallback_voice(self):
+        return Voice("codes", {"codes": torch.zeros(25, dtype=torch.long)})
+
+    def decode(self, codes, voices=None):
+        self.check_voices(voices, len(codes))
+        return [torch.sin(torch.arange(960 * len(item)) / 20) for item in codes]
+
+
+def test_a_decoder_of_another_rate_whose_prompts_hold_codes(random_checkpoint):
+    processor = AutoProcessor.from_pretrained(random_checkpoint)
+    processor.codecs.speech_decoder = LoudDecoder(processor.modalities[1]["fingerprint"])
+    wave = buzz(1.0)
+    voice = processor.voice(wave, 16_000)
+    resampled = resample(resample(wave, 16_000, 24_000), 24_000, 16_000)
+    assert torch.equal(voice.tensors["codes"], processor.codecs.encode("speech", [resampled])[0])
+    ids = [*processor.space.span("speech", [1, 2]), processor.eos_id]
+    assert processor.post_process_multimodal_output(ids, voices=[voice])[0].shape == (2 * 960,)
+    assert processor.decode(ids).shape == (2 * 640,)  # as the stock pipelines are told by the model's config
 
 
 def test_decode_gives_text_or_the_waveform_at_the_end(processor):

@@ -109,7 +109,7 @@ def test_resynthesis_is_what_the_judge_hears(utterances):
         fingerprint, codebook_size = "told", 8
         config = dataclasses.make_dataclass("Config", [("sampling_rate", int)])(16_000)
 
-        def voice_from_waveform(self, wave):
+        def voice_from_waveform(self, wave, encode):
             return wave
 
         def decode(self, codes, voices):

@@ -3,11 +3,14 @@
 A test class gives `make_decoder`, `code_sequences` and `training_inputs`; `SpeechDecoderTester` adds what voices must do.
 """
 
+import dataclasses
 import math
 from typing import Any
 
 import pytest
 import torch
+
+from triglot.modeling.decoders.voice import Voice
 
 
 class MediaDecoderTester:
@@ -113,29 +116,57 @@ class SpeechDecoderTester(MediaDecoderTester):
         time = torch.arange(round(seconds * decoder.sampling_rate)) / decoder.sampling_rate
         return 0.1 * sum(torch.sin(2 * math.pi * pitch * k * time + k) / k for k in range(1, 20))
 
-    def test_a_voice_is_a_finite_vector_that_is_heard(self):
+    def voice(self, decoder: Any, prompt: torch.Tensor) -> Voice:
+        """The voice of a prompt; decoders whose prompts hold codes are given some."""
+        return decoder.voice_from_waveform(prompt)
+
+    def test_a_voice_is_finite_and_heard(self):
         decoder = self.make_decoder()
-        low = decoder.voice_from_waveform(self.voice_prompt(decoder, 110.0))
-        high = decoder.voice_from_waveform(self.voice_prompt(decoder, 220.0))
-        assert low.ndim == 1 and low.dtype == torch.float32 and bool(torch.isfinite(low).all())
+        low = self.voice(decoder, self.voice_prompt(decoder, 110.0))
+        high = self.voice(decoder, self.voice_prompt(decoder, 220.0))
+        assert (low.kind, low.fingerprint) == (decoder.voice_kind, decoder.voice_fingerprint)
+        assert {name: tuple(tensor.shape) for name, tensor in low.tensors.items()} == dict(decoder.voice_shapes)
+        assert all(bool(torch.isfinite(tensor).all()) for tensor in low.tensors.values())
         codes = self.code_sequences(decoder)[0]
         assert not torch.equal(*decoder.decode([codes, codes], voices=[low, high]))
 
-    def test_a_missing_voice_is_the_default_voice(self):
+    def test_a_voice_is_kept_and_used_again(self, tmp_path):
+        decoder = self.make_decoder()
+        voice = self.voice(decoder, self.voice_prompt(decoder))
+        again = decoder.load_voice(voice.save(tmp_path / "me.safetensors"))
+        assert (again.kind, again.fingerprint) == (voice.kind, voice.fingerprint)
+        assert {name: tensor.tolist() for name, tensor in again.tensors.items()} == {
+            name: tensor.tolist() for name, tensor in voice.tensors.items()
+        }
+        codes = self.code_sequences(decoder)[0]
+        assert torch.equal(*decoder.decode([codes, codes], voices=[voice, again]))
+
+    def test_a_missing_voice_is_the_fallback_voice(self):
         decoder = self.make_decoder()
         codes = self.code_sequences(decoder)[0]
-        voice = decoder.voice_from_waveform(self.voice_prompt(decoder))
+        voice = self.voice(decoder, self.voice_prompt(decoder))
         mixed = decoder.decode([codes, codes], voices=[None, voice])
         assert torch.equal(mixed[0], decoder.decode([codes])[0])
+        assert torch.equal(mixed[0], decoder.decode([codes], voices=[decoder.fallback_voice()])[0])
         torch.testing.assert_close(mixed[1], decoder.decode([codes], voices=[voice])[0], atol=self.tolerance, rtol=0)
 
     def test_bad_voices_are_value_errors(self):
         decoder = self.make_decoder()
         codes = self.code_sequences(decoder)[0]
-        voice = decoder.voice_from_waveform(self.voice_prompt(decoder))
-        for wrong in (voice[:-1], voice[None], torch.full_like(voice, torch.nan)):
+        voice = self.voice(decoder, self.voice_prompt(decoder))
+        wrong = [
+            dataclasses.replace(voice, kind="another"),
+            dataclasses.replace(voice, fingerprint="another"),
+            dataclasses.replace(voice, tensors={**voice.tensors, "more": torch.zeros(1)}),
+            torch.zeros(3),
+        ]
+        for name, tensor in voice.tensors.items():
+            wrong.append(dataclasses.replace(voice, tensors={**voice.tensors, name: tensor[:-1]}))
+            if tensor.is_floating_point():
+                wrong.append(dataclasses.replace(voice, tensors={**voice.tensors, name: tensor * torch.nan}))
+        for bad in wrong:
             with pytest.raises(ValueError, match="Voice 0"):
-                decoder.decode([codes], voices=[wrong])
+                decoder.decode([codes], voices=[bad])
         with pytest.raises(ValueError, match="voices"):
             decoder.decode([codes, codes], voices=[voice])
 
@@ -143,6 +174,6 @@ class SpeechDecoderTester(MediaDecoderTester):
         decoder = self.make_decoder()
         prompt = self.voice_prompt(decoder)
         prompt[5] = torch.nan
-        for wrong in (prompt, prompt[:0], torch.zeros(2, 8000)):
+        for wrong in (prompt, prompt[:0], torch.zeros(2, 8000), torch.zeros(8000)):
             with pytest.raises(ValueError, match="voice prompt"):
-                decoder.voice_from_waveform(wrong)
+                self.voice(decoder, wrong)

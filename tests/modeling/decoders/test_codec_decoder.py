@@ -1,4 +1,4 @@
-"""CodecDecoder over small EnCodec, DAC and Mimi models: what the codec itself makes of its codes."""
+"""CodecDecoder over small EnCodec, DAC, Mimi and X-Codec models: what the codec itself makes of its codes."""
 
 import pytest
 import torch
@@ -29,15 +29,9 @@ class CodecTester(SpeechDecoderTester):
 
     test_the_gradient_reaches_every_parameter = None  # a codec comes trained
 
-    def test_a_voice_is_a_finite_vector_that_is_heard(self):
+    def test_a_voice_is_finite_and_heard(self):
         decoder = self.make_decoder()
-        assert torch.equal(decoder.voice_from_waveform(self.voice_prompt(decoder)), torch.zeros(1))
-
-    def test_bad_voices_are_value_errors(self):
-        decoder = self.make_decoder()
-        codes = self.code_sequences(decoder)[0]
-        with pytest.raises(ValueError, match="voices"):
-            decoder.decode([codes, codes], voices=[torch.zeros(1)])
+        assert decoder.voice_from_waveform(self.voice_prompt(decoder)).tensors == {}
 
 
 class TestEncodecDecoder(CodecTester):
@@ -52,6 +46,10 @@ class TestMimiDecoder(CodecTester):
     kind, levels = "mimi", 2
 
 
+class TestXcodecDecoder(CodecTester):
+    kind, levels = "xcodec", 2
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("levels", [1, 4])
 def test_sound_is_what_the_codec_makes_of_its_codes(kind, levels):
@@ -61,14 +59,14 @@ def test_sound_is_what_the_codec_makes_of_its_codes(kind, levels):
     with torch.no_grad():
         if kind == "dac":
             wanted = codec.decode(audio_codes=frames).audio_values
-        elif kind == "mimi":
-            wanted = codec.decode(frames).audio_values
-        else:
+        elif kind == "encodec":
             wanted = codec.decode(frames[None], [None]).audio_values
+        else:
+            wanted = codec.decode(frames).audio_values
     [made] = decoder.decode(units.encode([wave]))
     assert made.shape == wave.shape and decoder.fingerprint == units.fingerprint
     torch.testing.assert_close(made, wanted.flatten()[: len(made)].clamp(-1, 1), rtol=1e-4, atol=1e-5)
-    assert not any(".encoder." in name for name in decoder.state_dict())
+    assert not any("encoder" in name.split(".")[2] for name in decoder.state_dict())
 
 
 def test_codes_of_other_levels_count_by_their_entries():

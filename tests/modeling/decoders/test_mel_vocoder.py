@@ -31,7 +31,7 @@ class TestMelVocoderContract(SpeechDecoderTester):
         waveforms = torch.stack([tone(100.0, 0.48), tone(210.0, 0.48)]) + 0.01 * torch.randn(2, 7680)
         mask = torch.ones(2, 48, dtype=torch.bool)
         mask[1, 36:] = False
-        voices = torch.stack([decoder.voice_from_waveform(item) for item in waveforms])
+        voices = torch.stack([decoder.voice_statistics(item) for item in waveforms])
         return {"codes": torch.randn(2, 48, 80), "waveforms": waveforms, "voices": voices, "mask": mask}
 
     def test_different_codes_give_different_media(self):

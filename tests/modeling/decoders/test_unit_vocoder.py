@@ -49,7 +49,7 @@ class TestUnitVocoderContract(SpeechDecoderTester):
         waveforms = torch.stack([tone(100.0, 0.48), tone(210.0, 0.48)]) + 0.01 * torch.randn(2, 7680)
         mask = torch.ones(2, 12, dtype=torch.bool)
         mask[1, 9:] = False
-        voices = torch.stack([decoder.voice_from_waveform(item) for item in waveforms])
+        voices = torch.stack([decoder.voice_statistics(item) for item in waveforms])
         return {"codes": torch.randint(32, (2, 12)), "waveforms": waveforms, "voices": voices, "mask": mask}
 
 
@@ -59,7 +59,7 @@ class TestUnitVocoderContract(SpeechDecoderTester):
 def test_a_voice_does_not_depend_on_gain():
     model = smoke_vocoder()
     wave = tone(140.0) * torch.hann_window(RATE)
-    quiet, loud = model.voice_from_waveform(0.05 * wave), model.voice_from_waveform(3.0 * wave)
+    quiet, loud = model.voice_statistics(0.05 * wave), model.voice_statistics(3.0 * wave)
     torch.testing.assert_close(quiet, loud, atol=1e-3, rtol=0)
 
 
@@ -67,7 +67,7 @@ def test_silence_around_a_prompt_hardly_changes_its_voice():
     model = smoke_vocoder()
     wave = tone(140.0)
     padded = torch.cat([torch.zeros(RATE), wave, torch.zeros(2 * RATE)])
-    plain, padded = model.voice_from_waveform(wave), model.voice_from_waveform(padded)
+    plain, padded = model.voice_statistics(wave), model.voice_statistics(padded)
     assert float((plain - padded)[:80].abs().max()) < 0.3
     assert float(plain[-2]) == pytest.approx(math.log(140.0), abs=0.01)
     assert float(padded[-2]) == pytest.approx(math.log(140.0), abs=0.01)
@@ -75,7 +75,7 @@ def test_silence_around_a_prompt_hardly_changes_its_voice():
 
 def test_a_prompt_with_no_voiced_frame_gets_the_neutral_f0():
     model = smoke_vocoder()
-    voice = model.voice_from_waveform(torch.randn(RATE, generator=torch.Generator().manual_seed(0)))
+    voice = model.voice_statistics(torch.randn(RATE, generator=torch.Generator().manual_seed(0)))
     assert bool(torch.isfinite(voice).all())
     assert float(voice[-2]) == pytest.approx(math.log(150.0))
 
@@ -198,7 +198,7 @@ def test_it_overfits_one_batch():
         waveforms.append(model.normalise_level(wave))
     waveforms = torch.stack(waveforms)
     codes = torch.stack([torch.arange(24), torch.arange(24).flip(0) + 8])
-    voices = torch.stack([model.voice_from_waveform(item) for item in waveforms])
+    voices = torch.stack([model.voice_statistics(item) for item in waveforms])
     model.set_voice_statistics(voices)
     f0 = torch.stack([model.estimate_f0(item) for item in waveforms])
     optimiser = torch.optim.AdamW(model.parameters(), lr=5e-3)

@@ -49,7 +49,8 @@ def own_codes(codec, wave: torch.Tensor, levels: int) -> torch.Tensor:
             return codec.encode(wave[None, None], n_quantizers=levels).audio_codes[0]
         if codec.config.model_type == "mimi":
             return codec.encode(wave[None, None], num_quantizers=levels).audio_codes[0]
-        return codec.encode(wave[None, None], bandwidth=2.4).audio_codes[0, 0, :levels]
+        codes = codec.encode(wave[None, None], bandwidth=codec.config.target_bandwidths[-1]).audio_codes
+        return codes.reshape(-1, codes.shape[-1])[:levels]  # one item
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -104,7 +105,7 @@ def test_codecs_that_cannot_be_used(tmp_path):
     LlamaConfig().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="holds a 'llama'"):
         CodecUnits.from_codec(tmp_path)
-    for kind, there in (("encodec", 8), ("dac", 4), ("mimi", 4)):
+    for kind, there in (("encodec", 8), ("dac", 4), ("mimi", 4), ("xcodec", 4)):
         with pytest.raises(ValueError, match=f"this {kind} has {there}"):
             CodecUnits.from_codec(build_codec(kind), 16)
     with pytest.raises(ValueError, match="divisors"):
