@@ -31,6 +31,8 @@ _PUBLIC = {
     "MediaDecoder": "modeling.decoders.media_decoder",
     "Voice": "modeling.decoders.voice",
     "CodecDecoder": "modeling.decoders.modeling_codec_decoder",
+    "SoundStorm": "modeling.decoders.modeling_soundstorm",
+    "AudioLm": "modeling.decoders.modeling_audiolm",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "TokenSpace": "processing.token_space",
