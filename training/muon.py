@@ -109,5 +109,6 @@ class Muon(torch.optim.Optimizer):
 
 
 def _in_a_layer(name: str) -> bool:
-    """Whether a weight belongs to one of many equal layers: a number stands in its name."""
-    return any(part.isdigit() for part in name.split("."))
+    """Whether a weight belongs to one of many equal layers: a number stands in its name, and it is no output matrix."""
+    parts = name.split(".")
+    return any(part.isdigit() for part in parts) and "heads" not in parts

@@ -33,6 +33,7 @@ _PUBLIC = {
     "CodecDecoder": "modeling.decoders.modeling_codec_decoder",
     "SoundStorm": "modeling.decoders.modeling_soundstorm",
     "AudioLm": "modeling.decoders.modeling_audiolm",
+    "SpeakerEncoder": "modeling.decoders.modeling_speaker_encoder",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "TokenSpace": "processing.token_space",

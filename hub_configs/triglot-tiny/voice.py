@@ -64,7 +64,8 @@ class Voice:
         try:
             with safe_open(os.fspath(path), framework="pt") as file:
                 header = json.loads((file.metadata() or {}).get(HEADER, "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                names = file.keys()  # it is no mapping, and knows no other way
+                tensors = {name: file.get_tensor(name) for name in names}
         except (OSError, SafetensorError, json.JSONDecodeError) as error:
             raise ValueError(f"{os.fspath(path)!r} holds no voice: {error}.") from error
         if not isinstance(header, dict) or not {"kind", "fingerprint"} <= set(header):

@@ -49,6 +49,7 @@ class DemoWorldArguments:
     held_out: bool = False  # sentences that training never meets
     speakers: str = "m3-170-45"  # variant - words/min - pitch, each; "" for another of `voices` each sentence
     voices: str = "training"  # or "held_out"
+    speakers_per_voice: int = 0  # rates and pitches of each voice, which then come again in other sentences; 0 for any
     directions: str = "all"  # or "ring"
     picture_side: int = 64  # pixels
 
@@ -64,6 +65,8 @@ class DemoWorldArguments:
             raise TriglotError(f"directions is {self.directions!r}; allowed is {' or '.join(DIRECTIONS)}.")
         if self.voices not in VOICES:
             raise TriglotError(f"voices is {self.voices!r}; allowed is {' or '.join(VOICES)}.")
+        if self.speakers_per_voice < 0:
+            raise TriglotError(f"speakers_per_voice is {self.speakers_per_voice}; 0 or more is needed.")
         for speaker in self.speakers.split():
             parse_speaker(speaker)
 
@@ -97,6 +100,9 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
     """
     rng = random.Random(seed)
     items = demo_sentences(arguments, seed)
+    known = [
+        random_speaker(rng, [voice]) for voice in VOICES[arguments.voices] for _ in range(arguments.speakers_per_voice)
+    ]
     languages = arguments.languages.split()
     pairs = list(itertools.permutations(languages, 2))
     if arguments.directions == "ring":
@@ -104,7 +110,8 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
     rows: list[dict] = []
     for number, item in enumerate(tqdm(items, desc="speaking the demo world", unit="sentence")):
         picture = _png(item, arguments.picture_side, number) if isinstance(item, Scene) else None
-        for speaker in arguments.speakers.split() or [random_speaker(rng, VOICES[arguments.voices])]:
+        drawn = rng.choice(known) if known else random_speaker(rng, VOICES[arguments.voices])
+        for speaker in arguments.speakers.split() or [drawn]:
             spoken = {language: _wav(item.sentence(language), language, speaker) for language in languages}
             rows += [{**_row(item, source, target, speaker, spoken), "image": picture} for source, target in pairs]
     dataset = Dataset.from_list(rows, features=_features())

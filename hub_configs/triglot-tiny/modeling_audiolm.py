@@ -1,0 +1,279 @@
+"""AudioLM's acoustic stages (arXiv 2209.03143, sections 3.3 and 3.4): speech codes + a voice prompt -> RVQ codes, one by one.
+
+    coarse   codes (T,), start, first Q' levels frame by frame (N Q',)                 ─ causal transformer ─▶ the next code
+    fine     first Q' levels (n Q',), start, the other levels (n (Q - Q'),), n frames of `fine_seconds` ─▶ the next code
+
+Each stage is a Llama with a key-value cache; a code is drawn from its level's head alone. Other than in the paper, positions are
+times: a code's is that of its frame and level, whichever stream it is in, so that a head looks at what sounds now by a fixed
+distance and need not count. Bark's semantic, coarse and fine models are these stages with a text model in front.
+
+Shapes: B items, T codes, N frames, Q levels of K entries, Q' coarse ones, L ids of a stage, D width.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import DynamicCache, LlamaConfig, LlamaModel
+from transformers.utils import ModelOutput
+
+from .codec_token_decoder import CodecTokenDecoder, gumbel
+from .configuration_audiolm import AudioLmConfig
+
+IGNORE = -100  # label of ids that are given and not asked for
+
+
+@dataclass
+class AudioLmOutput(ModelOutput):
+    """What `AudioLm.forward` returns.
+
+    Args:
+        loss: Sum of the two stages' cross entropies, nats a code.
+        coarse_loss, fine_loss: Of each; 0 for the fine stage where there are no fine levels. Detached.
+        coarse_accuracy: Share of coarse codes that are the likeliest. Detached.
+    """
+
+    loss: torch.Tensor | None = None
+    coarse_loss: torch.Tensor | None = None
+    fine_loss: torch.Tensor | None = None
+    coarse_accuracy: torch.Tensor | None = None
+
+
+class AudioLmStage(nn.Module):
+    """A causal transformer over a given stream, a start, and a written stream.
+
+    Args:
+        config: Of the model.
+        given: Different ids of the given stream.
+        levels: The levels that are written, as a range.
+    """
+
+    def __init__(self, config: AudioLmConfig, given: int, levels: range):
+        super().__init__()
+        self.given, self.levels, self.entries = given, levels, config.level_size
+        body = LlamaConfig(
+            vocab_size=given + 1 + len(levels) * config.level_size,
+            hidden_size=config.hidden_size,
+            num_hidden_layers=config.num_hidden_layers,
+            num_attention_heads=config.num_attention_heads,
+            num_key_value_heads=config.num_attention_heads,
+            intermediate_size=config.intermediate_size,
+            rope_theta=config.rope_theta,
+            attention_dropout=config.dropout,
+            max_position_embeddings=1 << 20,
+            initializer_range=config.initializer_range,
+            pad_token_id=None,
+            bos_token_id=None,
+            eos_token_id=None,
+        )
+        self.body = LlamaModel(body)
+        self.heads = nn.ModuleList(nn.Linear(config.hidden_size, config.level_size, bias=False) for _ in levels)
+
+    @property
+    def start(self) -> int:
+        """The id between the streams."""
+        return self.given
+
+    def written_ids(self, frames: torch.Tensor) -> torch.Tensor:
+        """Codes (len(levels), N) -> ids (N len(levels),), frame by frame."""
+        offsets = torch.arange(len(self.levels), device=frames.device)[:, None] * self.entries
+        return (frames + offsets + self.start + 1).T.flatten()
+
+    def forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None, cache: Any = None
+    ) -> torch.Tensor:
+        """ids (B, L), positions (B, L) -> states (B, L, D)."""
+        output = self.body(
+            input_ids=ids,
+            position_ids=positions,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        return output.last_hidden_state
+
+    def loss(self, states: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean cross entropy and accuracy; labels (B, L) are the id that follows each, `IGNORE` where it is given."""
+        losses, right = [], []
+        codes = labels - self.start - 1
+        for place in range(len(self.levels)):
+            chosen = (labels != IGNORE) & (codes // self.entries == place)
+            logits = self.heads[place](states[chosen]).float()
+            wanted = codes[chosen] % self.entries
+            losses.append(F.cross_entropy(logits, wanted, reduction="none"))
+            right.append(logits.detach().argmax(-1) == wanted)
+        return torch.cat(losses).mean(), torch.cat(right).float().mean()
+
+
+class AudioLm(CodecTokenDecoder):
+    """Codes and a voice prompt -> speech, code by code.
+
+    Example:
+        >>> config = {"codec_config": {"model_type": "dac", "sampling_rate": 16_000}, "sampling_rate": 16_000}
+        >>> model = AudioLm(AudioLmConfig(**config, hop_length=512, level_size=1024, frame_rate=31.25))
+        >>> [wave] = model.decode([torch.tensor([5, 5, 17])])
+        >>> wave.shape
+        torch.Size([1536])
+    """
+
+    config: AudioLmConfig
+    config_class = AudioLmConfig
+    base_model_prefix = "audiolm"
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: AudioLmConfig):
+        super().__init__(config)
+        coarse = config.coarse_levels
+        self.coarse = AudioLmStage(config, config.codebook_size, range(coarse))
+        self.fine = None
+        if coarse < config.levels:
+            self.fine = AudioLmStage(config, coarse * config.level_size, range(coarse, config.levels))
+        self.post_init()
+
+    # ---- streams
+
+    def _times(self, frames: torch.Tensor, levels: range) -> torch.Tensor:
+        """Positions (n len(levels),) of the codes of these levels in the frames (n,)."""
+        places = torch.arange(levels.start, levels.stop, device=frames.device)
+        return (frames[:, None] * self.config.levels + places).flatten()
+
+    def _coarse_stream(self, semantic: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Codes (T,) and the frames (Q', n) that are there already -> ids, positions, and how many ids are given."""
+        stage, device = self.coarse, semantic.device
+        starts = torch.arange(len(semantic), device=device) * self.aligner.block_frames // self.aligner.block_codes
+        place = torch.arange(frames.shape[1], device=device)
+        ids = [semantic, torch.tensor([stage.start], device=device), stage.written_ids(frames)]
+        # the start stands before the first frame
+        positions = [starts * self.config.levels, torch.tensor([0], device=device), self._times(place, stage.levels)]
+        return torch.cat(ids), torch.cat(positions), len(semantic) + 1
+
+    def _fine_stream(self, frames: torch.Tensor, known: int) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Frames (Q, n), of whose fine levels the first `known` are there -> ids, positions, and how many ids are given."""
+        stage, device, coarse = self.fine, frames.device, self.config.coarse_levels
+        assert stage is not None
+        offsets = torch.arange(coarse, device=device)[:, None] * self.config.level_size
+        place = torch.arange(frames.shape[1], device=device)
+        given = (frames[:coarse] + offsets).T.flatten()
+        ids = [given, torch.tensor([stage.start], device=device), stage.written_ids(frames[coarse:, :known])]
+        positions = [
+            self._times(place, range(coarse)),
+            torch.tensor([0], device=device),
+            self._times(place[:known], stage.levels),
+        ]
+        return torch.cat(ids), torch.cat(positions), len(given) + 1
+
+    # ---- training
+
+    def forward(
+        self, semantic: torch.Tensor, acoustic: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> AudioLmOutput:
+        """One training step of both stages; the fine one sees a random window of each item.
+
+        Args:
+            semantic: int64 (B, T); anything where padded.
+            acoustic: int64 (B, Q, N), N = `aligner.frames(T)`; likewise.
+            lengths: int64 (B,), frames of each item; None for N.
+        """
+        config, (batch, _, frames) = self.config, acoustic.shape
+        if tuple(acoustic.shape) != (batch, config.levels, self.aligner.frames(semantic.shape[1])):
+            raise ValueError(
+                f"acoustic has the shape {tuple(acoustic.shape)}; {config.levels} levels of "
+                f"{self.aligner.frames(semantic.shape[1])} frames are needed for {semantic.shape[1]} codes."
+            )
+        ends = [frames] * batch if lengths is None else lengths.tolist()
+        window = self._fine_window()
+        coarse, fine = [], []
+        for row, end in enumerate(ends):
+            codes = semantic[row, : min(semantic.shape[1], self.aligner.codes(end))]
+            coarse.append(self._coarse_stream(codes, acoustic[row, : config.coarse_levels, :end]))
+            begin = int(torch.randint(max(1, end - window + 1), ()))
+            piece = acoustic[row, :, begin : min(end, begin + window)]
+            if self.fine is not None:
+                fine.append(self._fine_stream(piece, piece.shape[1]))
+        coarse_loss, accuracy = self._stage_loss(self.coarse, coarse)
+        loss, fine_loss = coarse_loss, torch.zeros(())
+        if self.fine is not None:
+            fine_loss, _ = self._stage_loss(self.fine, fine)
+            loss = coarse_loss + fine_loss
+        return AudioLmOutput(
+            loss=loss, coarse_loss=coarse_loss.detach(), fine_loss=fine_loss.detach(), coarse_accuracy=accuracy
+        )
+
+    @staticmethod
+    def _stage_loss(
+        stage: AudioLmStage, streams: list[tuple[torch.Tensor, torch.Tensor, int]]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        longest = max(len(ids) for ids, _, _ in streams)
+        device = streams[0][0].device
+        ids = torch.full((len(streams), longest), stage.start, device=device)
+        positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
+        labels = torch.full_like(ids, IGNORE)
+        for row, (content, times, given) in enumerate(streams):
+            ids[row, : len(content)], positions[row, : len(content)], mask[row, : len(content)] = content, times, 1
+            labels[row, given - 1 : len(content) - 1] = content[given:]
+        # the mask is given even where nothing is padded: without it positions that do not count up mean packed sequences
+        return stage.loss(stage(ids, positions, mask), labels)
+
+    def _fine_window(self) -> int:
+        """Frames of `fine_seconds`."""
+        return max(1, round(self.config.fine_seconds * self.codec.frame_rate))
+
+    # ---- decoding
+
+    def complete(self, semantic: torch.Tensor, known: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The coarse levels of all frames, then the others window by window; see `CodecTokenDecoder.complete`."""
+        config, given = self.config, known.shape[1]
+        frames, coarse = self.aligner.frames(len(semantic)), config.coarse_levels
+        codes = known.new_zeros(config.levels, frames)
+        codes[:, :given] = known
+        stream = self._coarse_stream(semantic, known[:coarse])
+        codes[:coarse, given:] = self._write(self.coarse, stream, frames - given, given, config.temperature, generator)
+        if self.fine is None:
+            return codes
+        window = self._fine_window()
+        done = given
+        while done < frames:
+            # a third was written before, so that no window begins without knowing how the last one ended
+            first = max(0, min(done - window // 3, frames - window))
+            end = min(frames, first + window)
+            stream = self._fine_stream(codes[:, first:end], done - first)
+            codes[coarse:, done:end] = self._write(
+                self.fine, stream, end - done, done - first, config.fine_temperature, generator
+            )
+            done = end
+        return codes
+
+    def _write(
+        self,
+        stage: AudioLmStage,
+        stream: tuple[torch.Tensor, torch.Tensor, int],
+        frames: int,
+        first: int,
+        temperature: float,
+        generator: torch.Generator,
+    ) -> torch.Tensor:
+        """Codes (levels of the stage, `frames`) that follow a stream; the first of them belongs to frame `first`."""
+        ids, positions, _ = stream
+        cache, levels = DynamicCache(), len(stage.levels)
+        times = self._times(torch.arange(first, first + frames, device=ids.device), stage.levels)
+        states = stage(ids[None], positions[None], torch.ones_like(ids)[None], cache)[:, -1]
+        noise = gumbel((frames * levels, stage.entries), generator).to(ids.device) if temperature else None
+        written = ids.new_zeros(frames * levels)
+        for step in range(frames * levels):
+            place = step % levels
+            logits = stage.heads[place](states).float()[0]
+            if step < levels:  # broken weights show at once
+                self.check_logits(logits)
+            if noise is not None:
+                logits = logits / temperature + noise[step]
+            code = logits.argmax()
+            written[step] = code
+            if step + 1 < len(written):
+                following = (code + stage.start + 1 + place * stage.entries)[None, None]
+                states = stage(following, times[step][None, None], None, cache)[:, -1]
+        return written.view(frames, levels).T
+
+
+__all__ = ["AudioLm", "AudioLmOutput"]

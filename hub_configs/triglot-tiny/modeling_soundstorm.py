@@ -1,0 +1,206 @@
+"""SoundStorm (arXiv 2305.09636): speech codes + a voice prompt -> the RVQ codes of a codec, all frames of a level at once.
+
+    codes (B, T) ─ RateAligner ─ embeddings of the codes heard in a frame ┐
+    frames (B, Q, N), partly masked ─ sum of the levels' embeddings       ┴─ + ─ conformer ─ head of a level ─▶ (B, N, K)
+
+Training (section 3.2): frames before a random cut are a prompt; of a random level a share of the frames behind the cut is hidden, and
+all of the finer levels; the hidden codes of that level are to be told. Decoding (section 3.3): the first level in `iterations`
+passes, each keeping the codes drawn with the most confidence (MaskGIT, arXiv 2202.04200); each finer level in one greedy pass.
+
+Shapes: B items, T codes, N frames, Q levels of K entries (index K: hidden), C codes a frame hears, D width.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers.utils import ModelOutput
+
+from .codec_token_decoder import CodecTokenDecoder, gumbel
+from .configuration_soundstorm import SoundStormConfig
+from .conformer import Conformer
+from .rate_aligner import NO_CODE
+
+
+@dataclass
+class SoundStormOutput(ModelOutput):
+    """What `SoundStorm.forward` returns.
+
+    Args:
+        loss: Cross entropy of the hidden codes of the levels in question, nats.
+        accuracy: Share of them that the likeliest code is right. Detached.
+        first_accuracy: The same for the first level alone; NaN where no item asked for it. Detached.
+    """
+
+    loss: torch.Tensor | None = None
+    accuracy: torch.Tensor | None = None
+    first_accuracy: torch.Tensor | None = None
+
+
+class SoundStorm(CodecTokenDecoder):
+    """Codes and a voice prompt -> speech, in `iterations` + Q - 1 passes whatever the length.
+
+    Example:
+        >>> config = {"codec_config": {"model_type": "dac", "sampling_rate": 16_000}, "sampling_rate": 16_000}
+        >>> model = SoundStorm(SoundStormConfig(**config, hop_length=512, level_size=1024, frame_rate=31.25))
+        >>> [wave] = model.decode([torch.tensor([5, 5, 17])])
+        >>> wave.shape
+        torch.Size([1536])
+    """
+
+    config: SoundStormConfig
+    config_class = SoundStormConfig
+    base_model_prefix = "soundstorm"
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: SoundStormConfig):
+        super().__init__(config)
+        width, entries = config.hidden_size, config.level_size
+        self.semantic = nn.Embedding(self.aligner.slots * (config.codebook_size + 1), width)
+        self.acoustic = nn.Embedding(config.levels * (entries + 1), width)
+        self.conformer = Conformer(config)
+        self.heads = nn.ModuleList(nn.Linear(width, entries) for _ in range(config.levels))
+        self.post_init()
+
+    @property
+    def hidden_code(self) -> int:
+        """The index that stands for a code that is not known: K."""
+        return self.config.level_size
+
+    # ---- one pass
+
+    def embed_semantic(self, semantic: torch.Tensor) -> torch.Tensor:
+        """Codes (B, T) -> (B, N, D): the sum over the codes that a frame hears, each slot with a table of its own."""
+        places = self.aligner.heard(semantic.shape[1], semantic.device)  # (N, C)
+        codes = semantic[:, places.clamp(min=0)].masked_fill(places == NO_CODE, self.config.codebook_size)
+        slots = torch.arange(self.aligner.slots, device=semantic.device) * (self.config.codebook_size + 1)
+        return self.semantic(codes + slots).sum(2)
+
+    def embed_acoustic(self, frames: torch.Tensor) -> torch.Tensor:
+        """Frames (B, Q, N) with hidden codes -> (B, N, D): the sum over levels."""
+        offsets = torch.arange(self.config.levels, device=frames.device)[:, None] * (self.config.level_size + 1)
+        return self.acoustic(frames + offsets).sum(1)
+
+    def forward(
+        self,
+        semantic: torch.Tensor,
+        acoustic: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        levels: torch.Tensor | None = None,
+        hidden: torch.Tensor | None = None,
+        cuts: torch.Tensor | None = None,
+    ) -> SoundStormOutput:
+        """One training step.
+
+        Args:
+            semantic: int64 (B, T); anything where padded.
+            acoustic: int64 (B, Q, N), N = `aligner.frames(T)`; likewise.
+            lengths: int64 (B,), frames of each item; None for N.
+            levels: int64 (B,), the level asked for; drawn when None.
+            hidden: bool (B, N), which of its codes are hidden; drawn when None.
+            cuts: int64 (B,), from which frame on the finer levels are hidden; drawn together with `hidden`, else the first hidden
+                frame when None.
+        """
+        config, (batch, _, frames) = self.config, acoustic.shape
+        if tuple(acoustic.shape) != (batch, config.levels, self.aligner.frames(semantic.shape[1])):
+            raise ValueError(
+                f"acoustic has the shape {tuple(acoustic.shape)}; {config.levels} levels of "
+                f"{self.aligner.frames(semantic.shape[1])} frames are needed for {semantic.shape[1]} codes."
+            )
+        place = torch.arange(frames, device=acoustic.device)
+        real = None if lengths is None else place < lengths[:, None]
+        if levels is None:
+            levels = torch.randint(config.levels, (batch,), device=acoustic.device)
+        if hidden is None:
+            hidden, cuts = self._draw_hidden(lengths, batch, frames, acoustic.device)
+        if cuts is None:
+            cuts = torch.where(hidden.any(1), hidden.int().argmax(1), frames)
+        finer = torch.arange(config.levels, device=acoustic.device) > levels[:, None]
+        asked = torch.arange(config.levels, device=acoustic.device) == levels[:, None]
+        masked = finer[..., None] & (place >= cuts[:, None])[:, None] | asked[..., None] & hidden[:, None]
+        known = acoustic.masked_fill(masked, self.hidden_code)
+        if real is not None:
+            hidden = hidden & real
+            known = known.masked_fill(~real[:, None], self.hidden_code)
+            semantic = semantic.clamp(0, config.codebook_size - 1)
+        states = self.conformer(self.embed_semantic(semantic) + self.embed_acoustic(known), real)
+        return self._loss(states, acoustic, levels, hidden)
+
+    def _draw_hidden(
+        self, lengths: torch.Tensor | None, batch: int, frames: int, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cuts (B,) ~ U{0..length-1} and bool (B, N): behind them a share cos(u), u ~ U[0, pi/2], of the frames, at least one."""
+        ends = torch.full((batch,), frames, device=device) if lengths is None else lengths
+        cuts = (torch.rand(batch, device=device) * ends).long().clamp(max=frames - 1)
+        share = torch.cos(torch.rand(batch, device=device) * math.pi / 2)
+        place = torch.arange(frames, device=device)
+        open_frames = (place >= cuts[:, None]) & (place < ends[:, None])
+        count = (share * open_frames.sum(1)).ceil().long().clamp(min=1)
+        order = torch.rand(batch, frames, device=device).masked_fill(~open_frames, 2.0).argsort(1).argsort(1)
+        return (order < count[:, None]) & open_frames, cuts
+
+    def _loss(
+        self, states: torch.Tensor, acoustic: torch.Tensor, levels: torch.Tensor, hidden: torch.Tensor
+    ) -> SoundStormOutput:
+        losses, right, first = [], [], torch.full((), torch.nan)
+        for level in levels.unique().tolist():
+            rows = levels == level
+            chosen = hidden[rows]
+            logits = self.heads[level](states[rows][chosen]).float()
+            wanted = acoustic[rows, level][chosen]
+            losses.append(F.cross_entropy(logits, wanted, reduction="none"))
+            right.append(logits.detach().argmax(-1) == wanted)
+            if level == 0:
+                first = right[-1].float().mean()
+        return SoundStormOutput(
+            loss=torch.cat(losses).mean(), accuracy=torch.cat(right).float().mean(), first_accuracy=first
+        )
+
+    # ---- decoding
+
+    def complete(self, semantic: torch.Tensor, known: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Level by level, see `CodecTokenDecoder.complete`."""
+        config, given = self.config, known.shape[1]
+        frames = self.aligner.frames(len(semantic))
+        codes = torch.full((config.levels, frames), self.hidden_code, device=known.device)
+        codes[:, :given] = known
+        if given == frames:
+            return codes
+        heard = self.embed_semantic(semantic[None])
+        for level in range(config.levels):
+            passes = config.iterations if level == 0 else 1
+            for step in range(passes):
+                hidden = (codes[level] == self.hidden_code).nonzero()[:, 0]
+                states = self.conformer(heard + self.embed_acoustic(codes[None]))[0, hidden]
+                logits = self.check_logits(self.heads[level](states).float())
+                if passes == 1:
+                    codes[level, hidden] = logits.argmax(-1)
+                    continue
+                left = math.floor((frames - given) * math.cos(math.pi / 2 * (step + 1) / passes))
+                drawn, confidence = self._draw(logits, 1 - (step + 1) / passes, generator)
+                kept = confidence.topk(max(1, len(hidden) - left)).indices if left else slice(None)
+                codes[level, hidden[kept]] = drawn[kept]
+                if not left:
+                    break
+        return codes
+
+    def _draw(
+        self, logits: torch.Tensor, remaining: float, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes drawn from (n, K) and how sure they are, with noise that fades with the `remaining` share of the passes."""
+        temperature = self.config.temperature
+        log_probabilities = (logits / (temperature or 1.0)).log_softmax(-1)
+        noisy = log_probabilities
+        if temperature:
+            noisy = noisy + gumbel(tuple(logits.shape), generator).to(noisy.device)
+        drawn = noisy.argmax(-1)
+        confidence = log_probabilities.gather(-1, drawn[:, None])[:, 0]
+        if self.config.choice_temperature:
+            noise = gumbel((len(logits),), generator).to(confidence.device)
+            confidence = confidence + self.config.choice_temperature * remaining * noise
+        return drawn, confidence
+
+
+__all__ = ["SoundStorm", "SoundStormOutput"]

@@ -1,0 +1,321 @@
+"""A neural codec of your own: a small DAC (transformers' `DacModel`), from sound alone.
+
+    dataset {"audio"} ─ crops at one loudness (B, S) ─ DacModel ─▶ sound again (B, S), codes (B, Q, N)
+    loss = multi-resolution STFT + log-mel + the quantizer's own two losses (arXiv 2306.06546, section 3)
+
+A random number of RVQ levels is used for half of the batches, so that the coarse ones alone say something. There is no adversary: what
+that costs in crispness it saves in divergence, of which users of other trainers complain most. Steps whose loss or gradient is not
+finite, or whose loss leaps, are left out and counted; too many in a row stop the run with an error that says what to do.
+
+The finished folder loads with `AutoModel.from_pretrained`, as any published DAC does.
+
+    python -m triglot.training.train_codec --dataset speech/ --out codec/
+"""
+
+import argparse
+import math
+import os
+import statistics
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.nn import functional as F
+from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallback, set_seed
+from transformers.utils import ModelOutput
+
+from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_loss
+from ..processing.errors import TriglotError
+from .data.load_rows import load_rows
+from .parts_trainer import PartsTrainer
+from .runs import (
+    add_settings,
+    check_dtype,
+    check_optimizer,
+    chosen_optimizers,
+    given_settings,
+    open_run,
+    save_whole,
+    trainer_arguments,
+)
+from .train_encoder import WaveformDataset
+
+REFERENCE_LEVEL = 0.1  # RMS of active speech in the crops, as in `CodecTokensConfig`
+LEVEL_HOP = 160  # samples in which loudness is measured
+MEL = {"mel_window": 512, "mel_fft": 1024, "hop_length": 160, "num_mel_bins": 80, "log_floor": 1e-3}
+
+
+@dataclass(frozen=True)
+class CodecArguments:
+    """Settings of `train_codec`. The sizes are those of `DacConfig`."""
+
+    sampling_rate: int = 16_000
+    encoder_hidden_size: int = 16  # channels at the full rate; they double with every ratio
+    decoder_hidden_size: int = 256  # channels at the frame rate; they halve with every ratio
+    ratios: str = "8 5 4 2"  # of the decoder, coarse to fine; their product is the hop: 320 samples, 50 frames/s
+    levels: int = 8  # RVQ levels
+    level_size: int = 512  # entries of each; a power of 2
+    code_dim: int = 8
+    all_levels_share: float = 0.5  # of the batches: how many use all levels
+    max_steps: int = 2_000
+    batch_size: int = 16  # crops per step and device
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3  # peak; cosine decay to 0
+    warmup_steps: int = 100
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    crop_seconds: float = 0.64
+    leap: float = 4.0  # times the usual loss, from which on a step is left out
+    patience: int = 20  # steps left out in a row that stop the run
+    bf16: bool = False  # autocast: faster on a GPU, slower on most CPUs, where convolutions gain nothing
+    dtype: str = "float32"  # of the saved weights; or "float16"
+    save_steps: int = 200
+    logging_steps: int = 50
+    num_workers: int = 0
+
+    def __post_init__(self):
+        check_optimizer(self.optimizer)
+        check_dtype(self.dtype)
+        ratios = self.ratios.split()
+        if not ratios or not all(ratio.isdigit() and int(ratio) > 0 for ratio in ratios):
+            raise TriglotError(
+                f"ratios is {self.ratios!r}; whole numbers with spaces between are needed, e.g. '8 5 4 2'."
+            )
+        if self.decoder_hidden_size % 2 ** len(ratios):
+            raise TriglotError(
+                f"decoder_hidden_size is {self.decoder_hidden_size}; it must divide by {2 ** len(ratios)}, since {len(ratios)} ratios "
+                "halve it."
+            )
+        if self.level_size < 2 or self.level_size & (self.level_size - 1):
+            raise TriglotError(f"level_size is {self.level_size}; a power of 2 is needed.")
+        if self.levels < 1 or self.max_steps < 1 or self.patience < 1:
+            raise TriglotError(
+                f"levels {self.levels}, max_steps {self.max_steps} and patience {self.patience} must be at least 1."
+            )
+        if not self.leap > 1:
+            raise TriglotError(f"leap is {self.leap}; it must be above 1.")
+
+    def codec_config(self) -> DacConfig:
+        """That of the model."""
+        ratios = [int(ratio) for ratio in self.ratios.split()]
+        return DacConfig(
+            encoder_hidden_size=self.encoder_hidden_size,
+            downsampling_ratios=ratios[::-1],
+            decoder_hidden_size=self.decoder_hidden_size,
+            upsampling_ratios=ratios,
+            n_codebooks=self.levels,
+            codebook_size=self.level_size,
+            codebook_dim=self.code_dim,
+            sampling_rate=self.sampling_rate,
+        )
+
+
+@dataclass
+class CodecOutput(ModelOutput):
+    """What `CodecInTraining.forward` returns.
+
+    Args:
+        loss: Sum of the parts.
+        stft_loss, mel_loss: Multi-resolution STFT, and L1 of log-mel. Detached.
+        quantizer_loss: Commitment and code book. Detached.
+        first_use: Share of the first level's entries that this batch used. Detached.
+    """
+
+    loss: torch.Tensor | None = None
+    stft_loss: torch.Tensor | None = None
+    mel_loss: torch.Tensor | None = None
+    quantizer_loss: torch.Tensor | None = None
+    first_use: torch.Tensor | None = None
+
+
+class CodecInTraining(torch.nn.Module):
+    """A `DacModel` with its losses.
+
+    Args:
+        codec: The model.
+        all_levels_share: Of the batches: how many use all levels.
+    """
+
+    def __init__(self, codec: DacModel, all_levels_share: float = 0.5):
+        super().__init__()
+        self.codec, self.all_levels_share = codec, all_levels_share
+        self.mel = mel_settings(codec.config.sampling_rate)
+
+    def forward(self, waveforms: torch.Tensor) -> CodecOutput:
+        """float (B, S), S a multiple of the hop -> losses."""
+        levels = self.codec.config.n_codebooks
+        if self.training and float(torch.rand(())) >= self.all_levels_share:
+            levels = int(torch.randint(1, levels + 1, ()))
+        output = self.codec(waveforms[:, None], n_quantizers=levels)
+        made = F.pad(output.audio_values.float(), (0, waveforms.shape[1] - output.audio_values.shape[1]))
+        with torch.autocast(waveforms.device.type, enabled=False):
+            spectral = stft_loss(made, waveforms.float(), (128, 512, 2048), MEL["log_floor"])
+            mel = (log_mel(made, self.mel) - log_mel(waveforms.float(), self.mel)).abs().mean()
+        quantizer = output.loss.float().mean()
+        use = output.audio_codes[:, 0].unique().numel() / self.codec.config.codebook_size
+        return CodecOutput(
+            loss=spectral + mel + quantizer,
+            stft_loss=spectral.detach(),
+            mel_loss=mel.detach(),
+            quantizer_loss=quantizer.detach(),
+            first_use=torch.tensor(use),
+        )
+
+
+def mel_settings(sampling_rate: int) -> Any:
+    """What `log_mel` asks of a config."""
+    return SimpleNamespace(sampling_rate=sampling_rate, **MEL)
+
+
+class GuardedTrainer(PartsTrainer):
+    """Leaves out steps that would break the model.
+
+    Args:
+        leap: Times the median of the last losses, from which on a step is left out.
+        patience: Steps left out in a row that raise a TriglotError.
+
+    Attributes:
+        left_out: Steps left out so far.
+    """
+
+    def __init__(self, *args: Any, leap: float, patience: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.leap, self.patience, self.left_out = leap, patience, 0
+        self._usual: deque[float] = deque(maxlen=50)
+        self._row = 0
+        self._broken = False
+        self.add_callback(_DropBrokenSteps(self))
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        output = model(**inputs)
+        loss = float(output.loss.detach())
+        leaps = len(self._usual) >= 10 and loss > self.leap * statistics.median(self._usual)
+        if not math.isfinite(loss) or leaps:
+            self._broken = True
+            # a loss that asks for nothing, so that Trainer's bookkeeping goes on
+            nothing = sum(parameter.sum() for parameter in model.parameters() if parameter.requires_grad) * 0.0
+            return (nothing, output) if return_outputs else nothing
+        self._usual.append(loss)
+        for name in self._names:
+            self._parts[name].append(float(output[name]))
+        return (output.loss, output) if return_outputs else output.loss
+
+    def drop_if_broken(self) -> None:
+        """Before the optimizer's step: forgets gradients that are not finite or come from a broken loss."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        finite = all(bool(torch.isfinite(gradient).all()) for gradient in gradients)
+        if finite and not self._broken:
+            self._row = 0
+            return
+        self._broken = False
+        self.model.zero_grad(set_to_none=True)
+        self.left_out, self._row = self.left_out + 1, self._row + 1
+        if self._row >= self.patience:
+            raise TriglotError(
+                f"{self._row} steps in a row gave no usable loss or gradient (step {self.state.global_step}); lower learning_rate "
+                f"({self.args.learning_rate:g}), switch bf16 off, or look for broken recordings, then start again: the run goes on "
+                "from its last checkpoint."
+            )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log({**logs, "left_out": self.left_out}, start_time)
+
+
+class _DropBrokenSteps(TrainerCallback):
+    def __init__(self, trainer: GuardedTrainer):
+        self.trainer = trainer
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.trainer.drop_if_broken()
+
+
+class CodecCrops:
+    """Random crops of `crop_samples` at one loudness: waveforms (S,) -> {"waveforms": (B, crop_samples)}."""
+
+    def __init__(self, crop_samples: int):
+        self.crop_samples = crop_samples
+
+    def __call__(self, items: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        crops = []
+        for waveform in items:
+            waveform = normalise_level(waveform, LEVEL_HOP, REFERENCE_LEVEL)
+            waveform = F.pad(waveform, (0, max(0, self.crop_samples - len(waveform))))
+            start = int(torch.randint(len(waveform) - self.crop_samples + 1, ()))
+            crops.append(waveform[start : start + self.crop_samples])
+        return {"waveforms": torch.stack(crops)}
+
+
+def train_codec(
+    dataset: Dataset, output_dir: str | os.PathLike, arguments: CodecArguments | None = None, *, seed: int = 0
+) -> Path:
+    """Trains a `DacModel` and saves it with its feature extractor.
+
+    Args:
+        dataset: Rows with "audio", any format and rate.
+        output_dir: Becomes the folder of the model, with `checkpoints/` in it; a run that was cut off goes on.
+        arguments: Settings; default: `CodecArguments()`.
+        seed: Of weights, crops and numbers of levels.
+
+    Returns:
+        `output_dir`, complete.
+
+    Raises:
+        TriglotError: no "audio" column, unreadable sound, checkpoints of other settings, or training that diverges for
+            `patience` steps in a row.
+    """
+    arguments = arguments or CodecArguments()
+    output_dir = Path(output_dir)
+    config = arguments.codec_config()
+    hop = int(config.hop_length)
+    crop_samples = max(1, round(arguments.crop_seconds * config.sampling_rate / hop)) * hop
+    if crop_samples < 2048:
+        raise TriglotError(
+            f"crop_seconds is {arguments.crop_seconds}; at least {2048 / config.sampling_rate:.3f} s, the largest window of the loss, "
+            "are needed."
+        )
+    waveforms = WaveformDataset(dataset, config.sampling_rate)
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    set_seed(seed)
+    model = CodecInTraining(DacModel(config), arguments.all_levels_share)
+    trainer = GuardedTrainer(
+        model=model,
+        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
+        data_collator=CodecCrops(crop_samples),
+        train_dataset=waveforms,
+        optimizers=chosen_optimizers(model, arguments),
+        parts=("stft_loss", "mel_loss", "quantizer_loss", "first_use"),
+        leap=arguments.leap,
+        patience=arguments.patience,
+    )
+    trainer.train(resume_from_checkpoint=last)
+    codec = trainer.accelerator.unwrap_model(trainer.model).codec
+    if trainer.is_world_process_zero():
+        save_whole(codec.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        DacFeatureExtractor(sampling_rate=config.sampling_rate, hop_length=hop).save_pretrained(output_dir)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--dataset", required=True, help="rows with audio: a folder of save_to_disk, or a parquet file"
+    )
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    add_settings(parser, CodecArguments)
+    arguments = parser.parse_args(argv)
+    settings = given_settings(arguments, CodecArguments)
+    print(train_codec(load_rows(arguments.dataset), arguments.out, settings, seed=arguments.seed))
+
+
+if __name__ == "__main__":
+    main()
