@@ -32,9 +32,23 @@ def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys
     assert code == 0 and soundfile.info(tmp_path / "say.wav").frames > 0
 
 
+def test_a_voice_is_kept_and_speaks(random_checkpoint, wav, tmp_path, capsys):
+    model, kept, out = ("--model", random_checkpoint), tmp_path / "me.safetensors", tmp_path / "say.wav"
+    code, printed, _ = result(capsys, "voice", wav, "-o", kept, "--json", *model)
+    assert code == 0 and json.loads(printed) == {"kind": "spectral_statistics", "out": str(kept)}
+    said = []
+    for voice in (("--voice", kept), ("--voice", wav), ()):
+        assert result(capsys, "speak", "hola", "--language", "es", *voice, "-o", out, *model)[0] == 0
+        said.append(out.read_bytes())
+    assert said[0] == said[1] != said[2]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["voice", "no.wav", "-o", "{tmp}/x.safetensors"], "no.wav"),
+        (["voice", "{wav}", "-o", "{tmp}/x.wav"], ".safetensors"),
+        (["speak", "hola", "--voice", "{tmp}/no.safetensors", "-o", "{tmp}/x.wav"], "holds no voice"),
         (["transcribe", "no.wav"], "no.wav"),
         (["translate", "{wav}", "--to", "tlh", "-o", "{tmp}/x.wav"], "known are en (English), es (Spanish)"),
         (["translate", "{wav}", "--to", "es", "-o", "{tmp}/no/x.wav"], "make it first"),

@@ -24,7 +24,7 @@ from ..processing.whole_files import whole_folder
 from ..version import __version__
 from .data.load_rows import load_rows
 from .evaluate_arguments import DEFAULT_TASKS, add_arguments
-from .evaluate_models import Answer, CheckpointUnderTest, Question, XVector, at_judge_rate, load_judge
+from .evaluate_models import Answer, CheckpointUnderTest, Question, at_judge_rate, load_judge, load_speaker_model
 from .evaluate_questions import (
     CONTROL,
     CONTROL_TASK,
@@ -287,7 +287,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         rows,
         output_dir=arguments.out,
         judge=load_judge(arguments.judge) if arguments.judge else None,
-        embed=XVector(arguments.speaker_model) if arguments.speaker_model else None,
+        embed=load_speaker_model(arguments.speaker_model) if arguments.speaker_model else None,
         tasks=tasks,
         batch_size=arguments.batch_size,
         seed=arguments.seed,

@@ -13,7 +13,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, help="folder for results.json, report.md, items.jsonl and audio/")
     parser.add_argument("--judge", help="recogniser that reads the spoken output: a folder that train_judge made, or any "
                         "Hugging Face CTC model (default: none, speech is not read)")  # fmt: skip
-    parser.add_argument("--speaker-model", help="x-vector model that compares voices (default: none)")
+    parser.add_argument(
+        "--speaker-model",
+        help="compares voices: a folder of train_speaker_encoder, or an x-vector model (default: none)",
+    )
     parser.add_argument(
         "--tasks", default=",".join(DEFAULT_TASKS),
         help=f"comma between, of {', '.join(TASK_NAMES)} (default: {','.join(DEFAULT_TASKS)})",
@@ -39,3 +42,22 @@ def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
                         help="speech decoder for the codes of the tokenizer NAME; may be given several times")  # fmt: skip
     parser.add_argument("--judge", help="recogniser that reads what decoders speak, as for `triglot evaluate`")
     parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and triples (default: 0)")
+
+
+def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate decoder`."""
+    parser.add_argument("decoders", nargs="+", metavar="NAME=FOLDER", help="speech decoders, each under a name")
+    parser.add_argument("--tokenizer", required=True, help="folder of the speech tokenizer whose codes they speak")
+    parser.add_argument(
+        "--judge", required=True, help="recogniser that reads what they speak, as for `triglot evaluate`"
+    )
+    parser.add_argument("--speaker-model", help="compares voices: a folder of train_speaker_encoder, or any Hugging Face "
+                        "x-vector model (default: none, voices are left out)")  # fmt: skip
+    parser.add_argument(
+        "--checkpoint", help="translates speech through each decoder, to see whether the voice survives"
+    )
+    parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
+    parser.add_argument(
+        "--sentences", type=int, default=6, help="held-out sentences of each of ten voices (default: 6)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of sentences, rates and pitches (default: 0)")

@@ -1,7 +1,7 @@
 """The models of an evaluation: the checkpoint under test, and stock models that judge what it says and whose voice it has.
 
 rows (B)  ─▶  processor  ─▶  model.generate  ─▶  processor  ─▶  Answer (B): printed text, waveform, codes
-waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  XVector  ─▶  embedding (D,)
+waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  speaker model  ─▶  embedding (D,)
 """
 
 import os
@@ -20,6 +20,8 @@ from transformers import (
     PreTrainedConfig,
 )
 
+from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
+from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
 from ..processing.audio_io import resample
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
@@ -113,6 +115,13 @@ class CheckpointUnderTest:
         """The question's audio: float32 (samples,) at `sampling_rate`."""
         return self.processor.load_audio(question.audio, name=question.name)
 
+    def translate(self, wave: np.ndarray, rate: int, source: str, target: str) -> np.ndarray:
+        """Speech -> speech with the texts between, in its own voice: float32 (samples,) at `JUDGE_RATE`; empty where none came."""
+        audio = {"array": wave, "sampling_rate": rate}
+        [answer] = self.answer("ASR AST S2ST", [Question("", audio, source, target, "audio")], {})
+        spoken = answer.pieces[-1]
+        return np.zeros(0, np.float32) if isinstance(spoken, str) else at_judge_rate(spoken, self.spoken_rate)
+
     @torch.no_grad()
     def answer(
         self, chain_name: str, questions: Sequence[Question], generate_kwargs: Mapping[str, Any]
@@ -189,6 +198,35 @@ def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | 
     if settings.get("model_type") == JudgeConfig.model_type:
         return load_stock(Judge.from_pretrained, folder, "judge", dtype=torch.float32).to(_device(device))
     return CtcJudge(folder, device)
+
+
+def load_speaker_model(folder: str | os.PathLike, device: str | None = None) -> "SpeakerVector | XVector":
+    """The project's own speaker model, or any Hugging Face x-vector model, whichever the folder or Hub id holds.
+
+    Raises:
+        TriglotError: neither.
+    """
+    settings, _ = load_stock(PreTrainedConfig.get_config_dict, folder, "speaker (x-vector) model")
+    own = settings.get("model_type") == SpeakerEncoderConfig.model_type
+    return SpeakerVector(folder, device) if own else XVector(folder, device)
+
+
+class SpeakerVector:
+    """A `SpeakerEncoder`: float32 (samples,) at 16 kHz -> embedding (E,).
+
+    Args:
+        folder: Folder or Hub id.
+        device: None for a GPU where there is one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, device: str | None = None):
+        self.name = os.fspath(folder)
+        self.model = load_stock(SpeakerEncoder.from_pretrained, folder, "speaker model", dtype=torch.float32)
+        self.model.to(_device(device))
+
+    def __call__(self, wave: np.ndarray) -> np.ndarray:
+        resampled = resample(wave, JUDGE_RATE, self.model.config.sampling_rate)
+        return self.model.embed([torch.from_numpy(resampled)])[0].numpy()
 
 
 class XVector:

@@ -7,9 +7,7 @@ results.json, report.md and report.png go into one folder. What each number mean
 """
 
 import argparse
-import dataclasses
 import itertools
-import json
 import math
 import os
 import random
@@ -27,8 +25,8 @@ from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.audio_io import resample
 from ..processing.codecs_triglot import prompt_encoder
 from ..processing.errors import TriglotError
-from ..processing.whole_files import whole_folder
 from ..version import __version__
+from .card_report import write_cards
 from .data.demo_world import parse_speaker
 from .data.espeak import EspeakSynthesizer, Phone
 from .data.splits import HELD_OUT_VOICES, TRAINING_VOICES, held_out_sentences, random_speaker
@@ -310,69 +308,24 @@ def report_tokenizers(
         "threads": torch.get_num_threads(),
         "versions": {"triglot": __version__, "torch": torch.__version__},
     }
-    with whole_folder(output_dir) as partial:
-        results = {**facts, "tokenizers": [dataclasses.asdict(card) for card in cards]}
-        (partial / "results.json").write_text(
-            json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-        )
-        (partial / "report.md").write_text(markdown(cards, facts), encoding="utf-8")
-        draw(cards, 1 / speakers, partial / "report.png")
-    return cards
-
-
-def markdown(cards: Sequence[TokenizerCard], facts: Mapping[str, Any]) -> str:
-    """The table, then how to read it."""
-    fields = [field for field in COLUMNS if any(getattr(card, field) is not None for card in cards)]
-
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    def cell(card: TokenizerCard, field: str) -> str:
-        value, (_, factor, digits) = getattr(card, field), COLUMNS[field]
-        return "" if value is None else f"{factor * value:.{digits}f}"
-
-    return "\n".join(
-        [
-            "# Speech tokenizers",
-            "",
-            line(["tokenizer", *(COLUMNS[field][0] for field in fields)]),
-            line(["---", *["---:"] * len(fields)]),
-            *(line([card.name, *(cell(card, field) for field in fields)]) for card in cards),
-            "",
-            f"{facts['utterances']} utterances, {facts['minutes']} minutes of held-out sentences by {facts['speakers']} "
-            "voices, half of which no training heard. PNMI: the share of the uncertainty about a frame's phoneme that its code "
-            "takes away. ABX: how often a phoneme is taken for another one in the same context, by one speaker (within) or two "
-            f"(across); chance is 50 %. Speaker probe: chance is {100 / facts['speakers']:.0f} %. Hours/hour: of sound, "
-            f"{facts['threads']} threads of this machine.",
-            "",
-        ]
+    notes = (
+        f"{facts['utterances']} utterances, {facts['minutes']} minutes of held-out sentences by {facts['speakers']} "
+        "voices, half of which no training heard. PNMI: the share of the uncertainty about a frame's phoneme that its code "
+        "takes away. ABX: how often a phoneme is taken for another one in the same context, by one speaker (within) or two "
+        f"(across); chance is 50 %. Speaker probe: chance is {100 / speakers:.0f} %. Hours/hour: of sound, "
+        f"{facts['threads']} threads of this machine."
     )
-
-
-def draw(cards: Sequence[TokenizerCard], chance: float, path: Path) -> None:
-    """One panel a measure, one bar a tokenizer."""
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise TriglotError('report.png needs matplotlib: pip install "triglot[demo]"') from error
-
-    shown = [field for field in PANELS if any(getattr(card, field) is not None for card in cards)]
-    figure = Figure(figsize=(3.2 * len(shown), 1.2 + 0.4 * len(cards)), dpi=110, layout="constrained")
-    axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    places = np.arange(len(cards))[::-1]
-    for axis, field in zip(axes, shown):
-        title, factor, digits = COLUMNS[field]
-        values = [factor * (getattr(card, field) or 0.0) for card in cards]
-        bars = axis.barh(places, values, color=[f"C{number % 10}" for number in range(len(cards))])
-        labels = ["" if getattr(card, field) is None else f"{value:.{digits}f}" for card, value in zip(cards, values)]
-        axis.bar_label(bars, labels, padding=2, size=8)
-        axis.set(title=f"{title} ({PANELS[field]} is better)", yticks=places, xlim=(0, 1.2 * max(values) or 1))
-        axis.title.set_size(9)
-        if field == "speaker_accuracy":
-            axis.axvline(factor * chance, color="black", linestyle=":", linewidth=1)
-    axes[0].set_yticklabels([card.name for card in cards])
-    FigureCanvasAgg(figure).print_png(path)
+    write_cards(
+        output_dir,
+        cards,
+        COLUMNS,
+        PANELS,
+        kind="tokenizer",
+        facts=facts,
+        notes=notes,
+        chances={"speaker_accuracy": 1 / speakers},
+    )
+    return cards
 
 
 def run(arguments: argparse.Namespace) -> list[TokenizerCard]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
-TOKENIZER_REPORT = "evaluate tokenizer"
+TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,8 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The arguments of one call."""
     words = list(words)
-    if words[:2] == TOKENIZER_REPORT.split():  # two words, one verb; a checkpoint of that name is ./tokenizer
-        words[:2] = [TOKENIZER_REPORT]
+    if " ".join(words[:2]) in (
+        TOKENIZER_REPORT,
+        DECODER_REPORT,
+    ):  # two words, one verb; a checkpoint of that name is ./tokenizer
+        words[:2] = [" ".join(words[:2])]
     return _parser().parse_args(words)
 
 
@@ -78,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     translate.add_argument("--from", dest="source", help="source language (default: the checkpoint's first)")
     translate.add_argument("--to", dest="target", required=True, help="target language, ISO code or English name")
     translate.add_argument("-o", "--out", required=True, help="wav to write")
-    translate.add_argument("--voice", help="sound file whose voice speaks (default: the speaker's own)")
+    translate.add_argument(
+        "--voice", help="sound file, or one of `triglot voice`, whose voice speaks (default: the speaker's own)"
+    )
     translate.add_argument("--direct", action="store_true", help="no intermediate texts")
     model(translate)
 
@@ -90,9 +95,23 @@ def _parser() -> argparse.ArgumentParser:
     speak = verb("speak", _speak, "words -> speech", 'triglot speak "hola" --language es -o out.wav')
     speak.add_argument("text")
     speak.add_argument("--language", help="ISO code or English name (default: the checkpoint's first)")
-    speak.add_argument("--voice", help="sound file whose voice speaks (default: the decoder's own)")
+    speak.add_argument(
+        "--voice", help="sound file, or one of `triglot voice`, whose voice speaks (default: the decoder's own)"
+    )
     speak.add_argument("-o", "--out", required=True, help="wav to write")
     model(speak)
+
+    voice = verb(
+        "voice",
+        _voice,
+        "sound of a speaker -> their voice, kept to be used again",
+        "triglot voice me.wav -o me.safetensors",
+    )
+    voice.add_argument("audio", help="sound file, some seconds of one speaker")
+    voice.add_argument(
+        "-o", "--out", required=True, help="file to write, .safetensors; for --voice of translate and speak"
+    )
+    model(voice)
 
     init = verb("init", _init, "assemble a text LLM, a speech encoder and a codec into a Triglot to train",
                 "triglot init --text-llm llama/ --speech-encoder hubert/ --audio speech/ --codec mimi/ --out new/")  # fmt: skip
@@ -107,12 +126,15 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
                     "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
-    from .training.evaluate_arguments import add_arguments, add_tokenizer_arguments
+    from .training.evaluate_arguments import add_arguments, add_decoder_arguments, add_tokenizer_arguments
 
     add_arguments(evaluate)
     report = verb(TOKENIZER_REPORT, _evaluate_tokenizer, "compare speech tokenizers: bits, phonemes, speakers, speed",
                   "triglot evaluate tokenizer tiny=hub_configs/triglot-tiny/speech_tokenizer --out card/")  # fmt: skip
     add_tokenizer_arguments(report)
+    report = verb(DECODER_REPORT, _evaluate_decoder, "compare speech decoders: words, voices, speed",
+                  "triglot evaluate decoder a=soundstorm/ b=audiolm/ --tokenizer units/ --judge judge/ --out card/")  # fmt: skip
+    add_decoder_arguments(report)
 
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
@@ -165,6 +187,18 @@ def _speak(arguments: argparse.Namespace) -> None:
     _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
 
 
+def _voice(arguments: argparse.Namespace) -> None:
+    from .processing.errors import TriglotError
+
+    _check_out(arguments.out)
+    if not arguments.out.endswith(".safetensors"):
+        raise TriglotError(f"--out is {arguments.out!r}; a voice is kept in a file that ends in .safetensors.")
+    processor = _pipeline("voice-text-to-speech", arguments).processor
+    voice = processor.voice(arguments.audio, name=arguments.audio)
+    voice.save(arguments.out)
+    _show(arguments, {"kind": voice.kind, "out": arguments.out}, arguments.out)
+
+
 def _init(arguments: argparse.Namespace) -> None:
     with _training_packages("assembling"):
         from .training.init_checkpoint import run
@@ -191,6 +225,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _evaluate_tokenizer(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.tokenizer_report import run
+    run(arguments)
+
+
+def _evaluate_decoder(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.decoder_report import run
     run(arguments)
 
 
