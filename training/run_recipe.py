@@ -1,9 +1,13 @@
 """`triglot train RECIPE`: runs the stages of a recipe in order, each once, going on where an earlier run was cut off.
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> checkpoint
+                                               -> codec -> soundstorm, audiolm          speaker_encoder
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
-Every stage has a folder in `output_dir`; a finished one holds `stage.json` and is not run again.
+The stages of the second line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint;
+`speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
+a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
+`stage.json` and is not run again.
 """
 
 import dataclasses
@@ -27,10 +31,14 @@ from .data.splits import training_sentences
 from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
 from .recipe import parse_arguments
 from .runs import plain_settings, with_later_settings
+from .train_audiolm import AudioLmArguments, train_audiolm
+from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
+from .train_soundstorm import SoundStormArguments, train_soundstorm
+from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
 from .train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
 
 STAGES: dict[str, type] = {
@@ -39,9 +47,16 @@ STAGES: dict[str, type] = {
     "encoder": EncoderArguments,
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
+    "codec": CodecArguments,
+    "soundstorm": SoundStormArguments,
+    "audiolm": AudioLmArguments,
+    "speaker_encoder": SpeakerEncoderArguments,
     "tokens": TokensArguments,
     "lm": LmArguments,
 }
+OPTIONAL = ("codec", "soundstorm", "audiolm", "speaker_encoder")  # run only where the recipe names them
+DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
+HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
 TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
 STAGE_FILE = "stage.json"  # written when a stage is finished
@@ -55,13 +70,17 @@ class Recipe:
         name: The file's stem.
         output_dir: Where the stages' folders go.
         seed: Of everything.
-        stages: {stage: its frozen arguments}.
+        stages: {stage: its frozen arguments}, those that run, in order.
+        speech_tokenizer: Folder of a tokenizer that is there already; None for that of the stage kmeans.
+        speech_decoder: The stage whose decoder goes into the checkpoint.
     """
 
     name: str
     output_dir: Path
     seed: int
     stages: Mapping[str, Any]
+    speech_tokenizer: str | None = None
+    speech_decoder: str = "decoder"
 
 
 def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None = None) -> Recipe:
@@ -87,37 +106,59 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
     except yaml.YAMLError as error:
         raise TriglotError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise TriglotError(f"{path} must be a mapping with {', '.join(('output_dir', 'seed', *STAGES))}.")
-    header = {name: content.pop(name) for name in ("output_dir", "seed") if name in content}
+        raise TriglotError(f"{path} must be a mapping with {', '.join((*HEADER, *STAGES))}.")
+    header = {name: content.pop(name) for name in HEADER if name in content}
     unknown = sorted(set(content) - set(STAGES))
     if unknown:
         raise TriglotError(
-            f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, output_dir and seed."
+            f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, and {', '.join(HEADER)} beside them."
         )
     stages: dict[str, Any] = {
-        name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}") for name, cls in STAGES.items()
+        name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}")
+        for name, cls in STAGES.items()
+        if name in _chosen(content, header)
     }
+    tokenizer, decoder = header.get("speech_tokenizer"), header.get("speech_decoder", "decoder")
+    if tokenizer is not None and not (Path(str(tokenizer)) / "config.json").is_file():
+        raise TriglotError(f"{path.name}: speech_tokenizer is {str(tokenizer)!r}; there is no config.json in it.")
+    if "lm" in stages and (decoder not in DECODERS or decoder not in stages):
+        have = ", ".join(name for name in DECODERS if name in stages)
+        raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
+    if {"soundstorm", "audiolm"} & set(stages) and "codec" not in stages:
+        raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
-    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages)
+    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder)
+
+
+def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
+    """The stages that run."""
+    chosen = set(STAGES) - set(OPTIONAL) | set(content)
+    if "speech_tokenizer" in header:
+        chosen -= {"encoder", "kmeans"}
+    if (
+        set(content) & set(OPTIONAL) and "lm" not in content
+    ):  # parts alone: no more than is named, and what it is made from
+        chosen = chosen & ({"data"} | set(content))
+    return chosen
 
 
 def run_recipe(recipe: Recipe, stage: str | None = None) -> Path:
     """Runs all stages, or those up to `stage`, and assembles the checkpoint.
 
     Returns:
-        The checkpoint's folder, or the folder of `stage`.
+        The checkpoint's folder, that of `stage`, or for a recipe of parts alone its output folder.
 
     Raises:
         TriglotError: an unknown stage, or a folder that holds a stage finished with other settings.
     """
-    if stage is not None and stage not in STAGES:
-        raise TriglotError(f"There is no stage {stage!r}; stages are {', '.join(STAGES)}.")
+    if stage is not None and stage not in recipe.stages:
+        raise TriglotError(f"There is no stage {stage!r}; stages of {recipe.name} are {', '.join(recipe.stages)}.")
     runner = _Runner(recipe)
-    for name in STAGES:
+    for name in recipe.stages:
         runner.run(name)
         if name == stage:
             return recipe.output_dir / name
-    return runner.assemble()
+    return runner.assemble() if "lm" in recipe.stages else recipe.output_dir
 
 
 class _Runner:
@@ -128,6 +169,12 @@ class _Runner:
 
     def folder(self, stage: str) -> Path:
         return self.root / stage
+
+    @property
+    def speech_tokenizer(self) -> Path:
+        """Folder of the tokenizer."""
+        given = self.recipe.speech_tokenizer
+        return self.folder("kmeans") if given is None else Path(given)
 
     @property
     def dataset(self):
@@ -159,6 +206,10 @@ class _Runner:
             "encoder": self._encoder,
             "kmeans": self._kmeans,
             "decoder": self._decoder,
+            "codec": self._codec,
+            "soundstorm": self._soundstorm,
+            "audiolm": self._audiolm,
+            "speaker_encoder": self._speaker_encoder,
             "tokens": self._tokens,
             "lm": self._lm,
         }
@@ -174,8 +225,8 @@ class _Runner:
         checkpoint = assemble_checkpoint(
             self.folder("lm"),
             self.folder("text_tokenizer"),
-            self.folder("kmeans"),
-            self.folder("decoder"),
+            self.speech_tokenizer,
+            self.folder(self.recipe.speech_decoder),
             self.root / "checkpoint",
             self.recipe.stages["lm"].languages.split(),
         )
@@ -207,10 +258,24 @@ class _Runner:
         train_kmeans(self.dataset, self.folder("encoder"), self.folder("kmeans"), arguments, seed=self.recipe.seed)
 
     def _decoder(self, arguments: DecoderArguments) -> None:
-        train_decoder(self.dataset, self.folder("kmeans"), self.folder("decoder"), arguments, seed=self.recipe.seed)
+        train_decoder(self.dataset, self.speech_tokenizer, self.folder("decoder"), arguments, seed=self.recipe.seed)
+
+    def _codec(self, arguments: CodecArguments) -> None:
+        train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)
+
+    def _soundstorm(self, arguments: SoundStormArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("codec"), self.folder("soundstorm")
+        train_soundstorm(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _audiolm(self, arguments: AudioLmArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("codec"), self.folder("audiolm")
+        train_audiolm(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _speaker_encoder(self, arguments: SpeakerEncoderArguments) -> None:
+        train_speaker_encoder(self.dataset, self.folder("speaker_encoder"), arguments, seed=self.recipe.seed)
 
     def _tokens(self, arguments: TokensArguments) -> None:
-        units = str(self.folder("kmeans"))
+        units = str(self.speech_tokenizer)
         make_rows: DatasetRows | DemoWorldRows = DatasetRows(str(self.folder("data") / "rows"), units)
         if arguments.in_all:
             languages = tuple(self.recipe.stages["data"].languages.split())
@@ -219,5 +284,5 @@ class _Runner:
         write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
 
     def _lm(self, arguments: LmArguments) -> None:
-        folders = self.folder("text_tokenizer"), self.folder("kmeans"), self.folder("lm")
+        folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder("lm")
         train_lm(read_rows(self.folder("tokens")), *folders, arguments, seed=self.recipe.seed)

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import yaml
+from conftest import buzz
 from environments import ROOT
 from safetensors import safe_open
-from transformers import AutoModel, AutoProcessor
+from transformers import AutoModel, AutoProcessor, pipeline
 
 from triglot import TriglotError
 from triglot.training.recipe import parse_arguments
@@ -76,6 +79,50 @@ def test_a_setting_that_came_later_does_not_undo_a_finished_stage(tmp_path, caps
     record.write_text(json.dumps(older))
     run_recipe(recipe, "data")
     assert "finished before" in capsys.readouterr().out
+
+
+def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path):
+    """Only the stages that are named and the data: no encoder, no code book, no checkpoint."""
+    recipe = tmp_path / "parts.yaml"
+    smoke = yaml.safe_load((ROOT / "training" / "recipes" / "tiny_smoke.yaml").read_text())
+    content = {name: smoke[name] for name in ("data", "codec", "audiolm")}
+    recipe.write_text(yaml.safe_dump({**content, "speech_tokenizer": str(random_checkpoint / "speech_tokenizer")}))
+    assert run_recipe(load_recipe(recipe, tmp_path / "out")) == tmp_path / "out"
+    assert {path.parent.name for path in (tmp_path / "out").glob(f"*/{STAGE_FILE}")} == set(content)
+    assert AutoModel.from_pretrained(tmp_path / "out" / "audiolm").codebook_size == 30
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("soundstorm: {}", "need a codec"),
+        ("{speech_tokenizer: nowhere, codec: {}}", "no config.json in it"),
+        ("{lm: {}, speech_decoder: audiolm}", "this recipe makes decoder"),
+        ("{lm: {}, speech_decoder: codec}", "this recipe makes decoder"),
+        ("{codecs: {}}", "unknown stage 'codecs'"),
+    ],
+)
+def test_recipes_that_cannot_be(content, message, tmp_path):
+    (tmp_path / "x.yaml").write_text(content)
+    with pytest.raises(TriglotError, match=message):
+        load_recipe(tmp_path / "x.yaml")
+    (tmp_path / "y.yaml").write_text("lm: {}")
+    with pytest.raises(TriglotError, match="no stage 'codec'"):
+        run_recipe(load_recipe(tmp_path / "y.yaml", tmp_path / "out"), "codec")
+
+
+@pytest.mark.parametrize("decoder", ["soundstorm", "audiolm"])
+def test_the_decoder_of_the_checkpoint_is_chosen(decoder, tmp_path):
+    recipe = tmp_path / "chosen.yaml"
+    smoke = (ROOT / "training" / "recipes" / "tiny_smoke.yaml").read_text()
+    recipe.write_text(f"{smoke}\nspeech_decoder: {decoder}\n")
+    checkpoint = run_recipe(load_recipe(recipe, tmp_path / "out"))
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    kind = processor.codecs.speech_decoder.config.model_type
+    assert kind == f"triglot_{decoder}"
+    s2st = pipeline("speech-to-speech-translation", model=str(checkpoint))
+    spoken = s2st({"array": buzz(1.2), "sampling_rate": 16_000}, source_language="en", target_language="es")
+    assert spoken["sampling_rate"] == 16_000 and np.isfinite(spoken["audio"]).all()
 
 
 @pytest.mark.parametrize(
