@@ -3,7 +3,11 @@
     dataset {"audio"} ─ crops at one loudness (B, S) ─ DacModel ─▶ sound again (B, S), codes (B, Q, N)
     loss = multi-resolution STFT + log-mel + the quantizer's own two losses (arXiv 2306.06546, section 3)
 
-A random number of RVQ levels is used for half of the batches, so that the coarse ones alone say something. There is no adversary: what
+First encoder and decoder learn without a quantizer. Then the code books begin where their vectors lie: each level looks at the residual
+along its principal directions, and its entries are the centres of clusters there. Begun at random, as published trainers do with many
+times the steps, all sound falls into a few codes within minutes (docs/experiments.md). Codes nobody uses are begun anew.
+
+A random number of RVQ levels is used for half of the crops, so that the coarse ones alone say something. There is no adversary: what
 that costs in crispness it saves in divergence, of which users of other trainers complain most. Steps whose loss or gradient is not
 finite, or whose loss leaps, are left out and counted; too many in a row stop the run with an error that says what to do.
 
@@ -25,6 +29,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from sklearn.cluster import MiniBatchKMeans
 from torch.nn import functional as F
 from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallback, set_seed
 from transformers.utils import ModelOutput
@@ -47,6 +52,8 @@ from .train_encoder import WaveformDataset
 
 REFERENCE_LEVEL = 0.1  # RMS of active speech in the crops, as in `CodecTokensConfig`
 LEVEL_HOP = 160  # samples in which loudness is measured
+STFT_SIZES = (128, 512, 2048)  # windows of the loss
+KEPT_BATCHES = 60  # whose latents the code books begin from
 MEL = {"mel_window": 512, "mel_fft": 1024, "hop_length": 160, "num_mel_bins": 80, "log_floor": 1e-3}
 
 
@@ -61,7 +68,9 @@ class CodecArguments:
     levels: int = 8  # RVQ levels
     level_size: int = 512  # entries of each; a power of 2
     code_dim: int = 8
-    all_levels_share: float = 0.5  # of the batches: how many use all levels
+    all_levels_share: float = 0.5  # of the crops: how many use all levels, the others a random number
+    plain_share: float = 0.25  # of the steps: the first ones, without a quantizer
+    revive_after: int = 50  # steps without use, after which an entry begins anew
     max_steps: int = 2_000
     batch_size: int = 16  # crops per step and device
     optimizer: str = "adamw"
@@ -97,6 +106,10 @@ class CodecArguments:
             raise TriglotError(
                 f"levels {self.levels}, max_steps {self.max_steps} and patience {self.patience} must be at least 1."
             )
+        if not 0 < self.plain_share < 1 or self.revive_after < 1:
+            raise TriglotError(
+                f"plain_share is {self.plain_share} and revive_after {self.revive_after}; between 0 and 1, and at least 1, are needed."
+            )
         if not self.leap > 1:
             raise TriglotError(f"leap is {self.leap}; it must be above 1.")
 
@@ -111,6 +124,7 @@ class CodecArguments:
             n_codebooks=self.levels,
             codebook_size=self.level_size,
             codebook_dim=self.code_dim,
+            quantizer_dropout=1.0 - self.all_levels_share,
             sampling_rate=self.sampling_rate,
         )
 
@@ -123,48 +137,148 @@ class CodecOutput(ModelOutput):
         loss: Sum of the parts.
         stft_loss, mel_loss: Multi-resolution STFT, and L1 of log-mel. Detached.
         quantizer_loss: Commitment and code book. Detached.
-        first_use: Share of the first level's entries that this batch used. Detached.
+        use: Share of the entries that this batch used, mean over levels; 0 without a quantizer. Detached.
     """
 
     loss: torch.Tensor | None = None
     stft_loss: torch.Tensor | None = None
     mel_loss: torch.Tensor | None = None
     quantizer_loss: torch.Tensor | None = None
-    first_use: torch.Tensor | None = None
+    use: torch.Tensor | None = None
 
 
 class CodecInTraining(torch.nn.Module):
-    """A `DacModel` with its losses.
+    """A `DacModel` with its losses, its start and its care for entries that nobody uses.
 
     Args:
         codec: The model.
-        all_levels_share: Of the batches: how many use all levels.
+        plain_steps: Training steps without a quantizer.
+        revive_after: Steps without use, after which an entry begins anew.
+
+    Attributes:
+        steps: Training steps so far; kept with the weights, so that a run that was cut off goes on.
+        unused: int64 (Q, K), steps since each entry was used.
     """
 
-    def __init__(self, codec: DacModel, all_levels_share: float = 0.5):
+    steps: torch.Tensor
+    unused: torch.Tensor
+
+    def __init__(self, codec: DacModel, plain_steps: int = 0, revive_after: int = 50):
         super().__init__()
-        self.codec, self.all_levels_share = codec, all_levels_share
+        self.codec, self.plain_steps, self.revive_after = codec, plain_steps, revive_after
         self.mel = mel_settings(codec.config.sampling_rate)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
+        self.register_buffer(
+            "unused", torch.zeros(codec.config.n_codebooks, codec.config.codebook_size, dtype=torch.long)
+        )
+        self._latents: deque[torch.Tensor] = deque(maxlen=KEPT_BATCHES)
+        begin_convolutions(codec)
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether the quantizer is in use by now."""
+        return int(self.steps) >= self.plain_steps
 
     def forward(self, waveforms: torch.Tensor) -> CodecOutput:
         """float (B, S), S a multiple of the hop -> losses."""
-        levels = self.codec.config.n_codebooks
-        if self.training and float(torch.rand(())) >= self.all_levels_share:
-            levels = int(torch.randint(1, levels + 1, ()))
-        output = self.codec(waveforms[:, None], n_quantizers=levels)
-        made = F.pad(output.audio_values.float(), (0, waveforms.shape[1] - output.audio_values.shape[1]))
+        if self.training and self.plain_steps and int(self.steps) == self.plain_steps and self._latents:
+            begin_code_books(self.codec, torch.cat(list(self._latents)))
+            self._latents.clear()
+        if self.quantizes:
+            made, quantizer, use = self._through_codes(waveforms)
+        else:
+            latent = self.codec.encoder(waveforms[:, None])
+            made = self.codec.decoder(latent).squeeze(1)
+            quantizer, use = torch.zeros((), device=waveforms.device), 0.0
+            if self.training:
+                self._latents.append(latent.detach().float().transpose(1, 2).flatten(0, 1))
+        self.steps += int(self.training)
+        made = F.pad(made.float(), (0, waveforms.shape[1] - made.shape[1]))
         with torch.autocast(waveforms.device.type, enabled=False):
-            spectral = stft_loss(made, waveforms.float(), (128, 512, 2048), MEL["log_floor"])
+            spectral = stft_loss(made, waveforms.float(), STFT_SIZES, MEL["log_floor"])
             mel = (log_mel(made, self.mel) - log_mel(waveforms.float(), self.mel)).abs().mean()
-        quantizer = output.loss.float().mean()
-        use = output.audio_codes[:, 0].unique().numel() / self.codec.config.codebook_size
         return CodecOutput(
             loss=spectral + mel + quantizer,
             stft_loss=spectral.detach(),
             mel_loss=mel.detach(),
             quantizer_loss=quantizer.detach(),
-            first_use=torch.tensor(use),
+            use=torch.tensor(use),
         )
+
+    def _through_codes(self, waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Sound again, the quantizer's loss, the share of entries in use."""
+        output = self.codec(waveforms[:, None])
+        used = torch.zeros_like(self.unused, dtype=torch.bool)
+        used.scatter_(1, output.audio_codes.transpose(0, 1).flatten(1), True)
+        if self.training:
+            self._revive(used, output.projected_latents.detach())
+        return output.audio_values, output.loss.float().mean(), float(used.float().mean())
+
+    @torch.no_grad()
+    def _revive(self, used: torch.Tensor, projected: torch.Tensor) -> None:
+        """Entries unused for long take the place of random vectors of this batch; `projected` is (B, Q D, N)."""
+        size = self.codec.config.codebook_dim
+        for level, row in enumerate(used):
+            self.unused[level] = (self.unused[level] + 1).masked_fill(row, 0)
+            dead = (self.unused[level] >= self.revive_after).nonzero()[:, 0]
+            if len(dead):
+                vectors = projected[:, level * size : (level + 1) * size].transpose(1, 2).flatten(0, 1)
+                chosen = vectors[torch.randint(len(vectors), (len(dead),), device=vectors.device)]
+                # a copy: backward still wants the entries that this step has looked up
+                book = self.codec.quantizer.quantizers[level].codebook
+                book.weight.data = book.weight.data.index_copy(0, dead, chosen.to(book.weight))
+                self.unused[level, dead] = 0
+
+
+@torch.no_grad()
+def begin_convolutions(codec: DacModel) -> None:
+    """Weights of deviation 1 / sqrt(inputs), biases 0: transformers' 0.02 would leave a fifth of the signal after each layer."""
+    for module in codec.modules():
+        if isinstance(module, torch.nn.Conv1d):
+            inputs = module.in_channels * module.kernel_size[0]
+        elif isinstance(module, torch.nn.ConvTranspose1d):
+            inputs = module.in_channels * module.kernel_size[0] // module.stride[0]
+        else:
+            continue
+        torch.nn.init.normal_(module.weight, std=inputs**-0.5)
+        if module.bias is not None:
+            torch.nn.init.zeros_(module.bias)
+
+
+@torch.no_grad()
+def begin_code_books(codec: DacModel, latents: torch.Tensor) -> None:
+    """Starts every level where vectors lie.
+
+    A level projects the residual onto its principal directions and back; its entries are the means of clusters of directions there,
+    since the nearest entry is the one at the smallest angle (arXiv 2306.06546, section 3.2).
+
+    Args:
+        codec: Its quantizer is set.
+        latents: float (n, D) of the encoder.
+    """
+    size, dimension = codec.config.codebook_size, codec.config.codebook_dim
+    residual = latents.float().cpu()
+    for layer in codec.quantizer.quantizers:
+        mean = residual.mean(0)
+        _, directions = torch.linalg.eigh((residual - mean).T @ (residual - mean) / len(residual))
+        directions = directions[:, -dimension:]  # (D, d), the widest
+        projected = (residual - mean) @ directions
+        units = F.normalize(projected, dim=1)
+        clusters = MiniBatchKMeans(min(size, len(units)), n_init=1, batch_size=4096, random_state=0).fit_predict(
+            units.numpy()
+        )
+        members = F.one_hot(torch.from_numpy(clusters).long(), size).float()
+        counts = members.sum(0)
+        entries = members.T @ projected / counts.clamp(min=1.0)[:, None]
+        empty = counts == 0
+        entries[empty] = projected[torch.randint(len(projected), (int(empty.sum()),))]
+        layer.in_proj.weight.copy_(directions.T[..., None])
+        layer.in_proj.bias.copy_(-mean @ directions)
+        layer.out_proj.weight.copy_(directions[..., None])
+        layer.out_proj.bias.copy_(mean)
+        layer.codebook.weight.copy_(entries)
+        nearest = (units @ F.normalize(entries, dim=1).T).argmax(1)
+        residual = residual - mean - entries[nearest] @ directions.T
 
 
 def mel_settings(sampling_rate: int) -> Any:
@@ -273,22 +387,23 @@ def train_codec(
     config = arguments.codec_config()
     hop = int(config.hop_length)
     crop_samples = max(1, round(arguments.crop_seconds * config.sampling_rate / hop)) * hop
-    if crop_samples < 2048:
+    if crop_samples < STFT_SIZES[-1]:
         raise TriglotError(
-            f"crop_seconds is {arguments.crop_seconds}; at least {2048 / config.sampling_rate:.3f} s, the largest window of the loss, "
+            f"crop_seconds is {arguments.crop_seconds}; at least {STFT_SIZES[-1] / config.sampling_rate:.3f} s, the largest window of the loss, "
             "are needed."
         )
     waveforms = WaveformDataset(dataset, config.sampling_rate)
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
-    model = CodecInTraining(DacModel(config), arguments.all_levels_share)
+    plain_steps = max(1, round(arguments.plain_share * arguments.max_steps))
+    model = CodecInTraining(DacModel(config), plain_steps, arguments.revive_after)
     trainer = GuardedTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
         data_collator=CodecCrops(crop_samples),
         train_dataset=waveforms,
         optimizers=chosen_optimizers(model, arguments),
-        parts=("stft_loss", "mel_loss", "quantizer_loss", "first_use"),
+        parts=("stft_loss", "mel_loss", "quantizer_loss", "use"),
         leap=arguments.leap,
         patience=arguments.patience,
     )

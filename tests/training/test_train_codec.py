@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import torch
 from speech_rows import speech_rows
-from transformers import AutoFeatureExtractor, AutoModel
+from transformers import AutoFeatureExtractor, AutoModel, DacModel
 
 from triglot.processing.errors import TriglotError
 from triglot.training import train_codec as module
-from triglot.training.train_codec import CodecArguments, CodecInTraining, main, train_codec
+from triglot.training.train_codec import CodecArguments, CodecInTraining, begin_code_books, main, train_codec
 
 SMOKE = CodecArguments(
     encoder_hidden_size=4, decoder_hidden_size=32, ratios="8 8 4 2", levels=2, level_size=16, code_dim=4, max_steps=4,
@@ -59,6 +59,41 @@ def test_a_run_goes_on(speech, tmp_path, monkeypatch):
         train_codec(speech, tmp_path / "codec", dataclasses.replace(SMOKE, levels=1))
 
 
+def test_code_books_begin_where_the_vectors_lie():
+    """Right after the start all entries are in use, and the levels tell more of the latents the more of them are used."""
+    torch.manual_seed(0)
+    codec = DacModel(dataclasses.replace(SMOKE, levels=3, level_size=32).codec_config()).eval()
+    basis = torch.randn(12, codec.config.hidden_size)
+    latents = torch.randn(4000, 12) @ basis + torch.randn(codec.config.hidden_size)
+    begin_code_books(codec, latents)
+    hidden = latents[:2000].T[None]
+    left = []
+    with torch.no_grad():
+        for levels in (1, 2, 3):
+            made, codes, *_ = codec.quantizer(hidden, levels)
+            left.append(float((made - hidden).square().mean()))
+            assert codes[0, levels - 1].unique().numel() == 32
+    spread = float((hidden - hidden.mean(-1, keepdim=True)).square().mean())
+    assert spread > 1.3 * left[0] > 1.5 * left[1] > 1.7 * left[2]
+
+
+def test_entries_nobody_uses_begin_anew():
+    torch.manual_seed(0)
+    model = CodecInTraining(DacModel(dataclasses.replace(SMOKE, levels=1).codec_config()), revive_after=3).train()
+    book = model.codec.quantizer.quantizers[0].codebook
+    with torch.no_grad():
+        book.weight.copy_(torch.tensor([1.0, 0, 0, 0]).expand(16, 4) + 1e-3 * torch.randn(16, 4))
+    waves, uses = 0.3 * torch.randn(4, 4096), []
+    for _ in range(12):
+        output = model(waves)
+        output.loss.backward()
+        uses.append(float(output.use))
+    assert max(uses[4:]) > uses[0] + 0.3
+    before = int(model.steps)
+    model.eval()(waves)
+    assert int(model.steps) == before
+
+
 @pytest.mark.parametrize("broken", ["loss", "leap", "gradient"])
 def test_broken_steps_are_left_out(broken, speech, tmp_path, monkeypatch):
     """One step in three would break the weights; they stay finite, and the run ends."""
@@ -106,7 +141,7 @@ def test_divergence_stops_the_run_with_advice(speech, tmp_path, monkeypatch):
     [
         ({"ratios": "8 x"}, "ratios"), ({"ratios": ""}, "ratios"), ({"level_size": 100}, "power of 2"),
         ({"decoder_hidden_size": 36}, "divide by 16"), ({"levels": 0}, "at least 1"), ({"leap": 1.0}, "leap"),
-        ({"optimizer": "sgd"}, "optimizer"),
+        ({"optimizer": "sgd"}, "optimizer"), ({"plain_share": 1.0}, "plain_share"),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be(changes, match):
