@@ -32,6 +32,7 @@ from datasets import Dataset
 from sklearn.cluster import MiniBatchKMeans
 from torch.nn import functional as F
 from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallback, set_seed
+from transformers.models.dac.modeling_dac import DacResidualUnit
 from transformers.utils import ModelOutput
 
 from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_loss
@@ -53,6 +54,7 @@ from .train_encoder import WaveformDataset
 REFERENCE_LEVEL = 0.1  # RMS of active speech in the crops, as in `CodecTokensConfig`
 LEVEL_HOP = 160  # samples in which loudness is measured
 STFT_SIZES = (128, 512, 2048)  # windows of the loss
+SMALL_START = 0.1  # times the deviation of other weights
 KEPT_BATCHES = 60  # whose latents the code books begin from
 MEL = {"mel_window": 512, "mel_fft": 1024, "hop_length": 160, "num_mel_bins": 80, "log_floor": 1e-3}
 
@@ -232,7 +234,11 @@ class CodecInTraining(torch.nn.Module):
 
 @torch.no_grad()
 def begin_convolutions(codec: DacModel) -> None:
-    """Weights of deviation 1 / sqrt(inputs), biases 0: transformers' 0.02 would leave a fifth of the signal after each layer."""
+    """Weights of deviation 1 / sqrt(inputs), so that a signal keeps its size; transformers' 0.02 leaves a fifth of it a layer.
+
+    What residual units add begins small, and so does the sound, which its tanh would else hold at full scale for good. Biases 0.
+    """
+    small = [unit.conv2 for unit in codec.modules() if isinstance(unit, DacResidualUnit)] + [codec.decoder.conv2]
     for module in codec.modules():
         if isinstance(module, torch.nn.Conv1d):
             inputs = module.in_channels * module.kernel_size[0]
@@ -240,7 +246,9 @@ def begin_convolutions(codec: DacModel) -> None:
             inputs = module.in_channels * module.kernel_size[0] // module.stride[0]
         else:
             continue
-        torch.nn.init.normal_(module.weight, std=inputs**-0.5)
+        torch.nn.init.normal_(
+            module.weight, std=(SMALL_START if any(module is one for one in small) else 1.0) * inputs**-0.5
+        )
         if module.bias is not None:
             torch.nn.init.zeros_(module.bias)
 
