@@ -13,7 +13,7 @@ import argparse
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -303,7 +303,7 @@ def _next_language(language: str) -> str:
 
 
 def report_decoders(
-    decoders: Mapping[str, Any] | Iterator[tuple[str, Any]],
+    decoders: Mapping[str, Any],
     tokenizer: Any,
     output_dir: str | os.PathLike,
     *,
@@ -316,7 +316,7 @@ def report_decoders(
     """Measures every decoder, and the true recordings, and writes results.json, report.md and report.png.
 
     Args:
-        decoders: {name in the report: decoder}, or pairs, so that one after another can be loaded.
+        decoders: {name in the report: decoder}.
         tokenizer: Whose codes are said.
         output_dir: An older report there is replaced.
         judge: Of `load_judge`.
@@ -330,8 +330,7 @@ def report_decoders(
     known, trials = held_out_trials(sentences, seed)
     voices = None if embed is None else VoiceJudge(known, embed)
     cards = [measure_recordings(trials, judge=judge, voices=voices)]
-    pairs = decoders.items() if isinstance(decoders, Mapping) else decoders
-    for name, decoder in pairs:
+    for name, decoder in decoders.items():
         cards.append(
             measure_decoder(name, decoder, tokenizer, trials, judge=judge, voices=voices, checkpoint=checkpoint)
         )
@@ -362,8 +361,8 @@ def run(arguments: argparse.Namespace) -> list[DecoderCard]:
     """`triglot evaluate decoder`, with the arguments of `evaluate_arguments.add_decoder_arguments`."""
     folders = named_parts(arguments.decoders)
     tokenizer = load_speech_tokenizer(arguments.tokenizer)
-    for name, folder in folders.items():  # all are looked at before the first is measured
-        decoder = load_speech_decoder(folder)
+    decoders = {name: load_speech_decoder(folder) for name, folder in folders.items()}
+    for name, decoder in decoders.items():  # all are looked at before the first is measured
         if decoder.fingerprint and decoder.fingerprint != tokenizer.fingerprint:
             raise TriglotError(
                 f"The decoder {name!r} was trained on codes of another tokenizer than {arguments.tokenizer!r}."
@@ -373,7 +372,7 @@ def run(arguments: argparse.Namespace) -> list[DecoderCard]:
         missing = ", ".join(sorted(set(LANGUAGES) - set(checkpoint.processor.languages)))
         raise TriglotError(f"{arguments.checkpoint!r} knows no {missing}; the trials are in {', '.join(LANGUAGES)}.")
     cards = report_decoders(
-        ((name, load_speech_decoder(folder)) for name, folder in folders.items()),
+        decoders,
         tokenizer,
         arguments.out,
         judge=load_judge(arguments.judge),

@@ -24,15 +24,22 @@ class PartsTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         output = model(**inputs)
-        loss = float(output.loss.detach())
+        loss = output.loss
+        if self.accepts(float(loss.detach())):
+            for name in self._names:
+                self._parts[name].append(float(output[name]))
+        else:  # a loss that asks for nothing, so that Trainer's bookkeeping goes on
+            loss = sum(parameter.sum() for parameter in model.parameters() if parameter.requires_grad) * 0.0
+        return (loss, output) if return_outputs else loss
+
+    def accepts(self, loss: float) -> bool:
+        """Whether a step may learn from this loss; here a loss that is not finite ends the run with a TriglotError."""
         if not math.isfinite(loss):
             raise TriglotError(
                 f"The loss is {loss} at step {self.state.global_step}; lower learning_rate "
                 f"({self.args.learning_rate:g}) or switch bf16 off, and look for broken recordings."
             )
-        for name in self._names:
-            self._parts[name].append(float(output[name]))
-        return (output.loss, output) if return_outputs else output.loss
+        return True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         logs = {**logs, **{name: round(sum(values) / len(values), 4) for name, values in self._parts.items()}}

@@ -314,19 +314,14 @@ class GuardedTrainer(PartsTrainer):
         self._broken = False
         self.add_callback(_DropBrokenSteps(self))
 
-    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        output = model(**inputs)
-        loss = float(output.loss.detach())
+    def accepts(self, loss: float) -> bool:
+        """Whether a loss is finite, and no leap from the usual; the step of one that is not will be left out."""
         leaps = len(self._usual) >= 10 and loss > self.leap * statistics.median(self._usual)
         if not math.isfinite(loss) or leaps:
-            self._broken = True
-            # a loss that asks for nothing, so that Trainer's bookkeeping goes on
-            nothing = sum(parameter.sum() for parameter in model.parameters() if parameter.requires_grad) * 0.0
-            return (nothing, output) if return_outputs else nothing
+            self._broken = True  # until the optimizer's step, whatever else adds up to it
+            return False
         self._usual.append(loss)
-        for name in self._names:
-            self._parts[name].append(float(output[name]))
-        return (output.loss, output) if return_outputs else output.loss
+        return True
 
     def drop_if_broken(self) -> None:
         """Before the optimizer's step: forgets gradients that are not finite or come from a broken loss."""

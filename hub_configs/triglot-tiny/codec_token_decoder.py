@@ -55,6 +55,24 @@ class CodecTokenDecoder(SpeechDecoder):
         """Samples of sound that one code makes."""
         return self.config.samples_per_code
 
+    def normalise_level(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Scales (S,) so that its active frames have the RMS `reference_level`; silence stays as it is."""
+        return normalise_level(waveform, self._level_hop, self.config.reference_level)
+
+    @property
+    def _level_hop(self) -> int:
+        """Samples in which loudness is measured."""
+        return round(LEVEL_HOP_SECONDS * self.config.sampling_rate)
+
+    def check_batch(self, semantic: torch.Tensor, acoustic: torch.Tensor) -> None:
+        """Raises ValueError where acoustic (B, Q, N) has not the levels, or not the frames of semantic (B, T)."""
+        levels, frames = self.config.levels, self.aligner.frames(semantic.shape[1])
+        if tuple(acoustic.shape) != (len(acoustic), levels, frames):
+            raise ValueError(
+                f"acoustic has the shape {tuple(acoustic.shape)}; {levels} levels of {frames} frames are needed for "
+                f"{semantic.shape[1]} codes."
+            )
+
     # ---- the voice
 
     @property
@@ -97,7 +115,7 @@ class CodecTokenDecoder(SpeechDecoder):
         if len(waveform) < wanted:
             waveform = waveform.repeat(-(-wanted // len(waveform)))
         waveform = waveform[self._most_speech(waveform, wanted) :][:wanted]
-        waveform = normalise_level(waveform, round(LEVEL_HOP_SECONDS * config.sampling_rate), config.reference_level)
+        waveform = self.normalise_level(waveform)
         codes = encode(waveform)
         if len(codes) != len(self.prompt_semantic):
             raise ValueError(
@@ -109,7 +127,7 @@ class CodecTokenDecoder(SpeechDecoder):
 
     def _most_speech(self, waveform: torch.Tensor, wanted: int) -> int:
         """Where the `wanted` samples with the most active frames begin."""
-        hop = round(LEVEL_HOP_SECONDS * self.config.sampling_rate)
+        hop = self._level_hop
         active, _ = active_frames(waveform, hop)
         span = min(len(active), wanted // hop)
         total = nn.functional.pad(active.double().cumsum(0), (1, 0))

@@ -43,11 +43,7 @@ class SoundStormConfig(CodecTokensConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        if self.hidden_size % (2 * self.num_attention_heads):
-            raise ValueError(
-                f"hidden_size is {self.hidden_size} and num_attention_heads {self.num_attention_heads}; heads of an even width "
-                "are needed."
-            )
+        self.check_heads(self.hidden_size, self.num_attention_heads)
         if self.kernel_size % 2 == 0:
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; it must be odd, so that a block sees both sides alike."

@@ -177,11 +177,7 @@ class AudioLm(CodecTokenDecoder):
             lengths: int64 (B,), frames of each item; None for N.
         """
         config, (batch, _, frames) = self.config, acoustic.shape
-        if tuple(acoustic.shape) != (batch, config.levels, self.aligner.frames(semantic.shape[1])):
-            raise ValueError(
-                f"acoustic has the shape {tuple(acoustic.shape)}; {config.levels} levels of "
-                f"{self.aligner.frames(semantic.shape[1])} frames are needed for {semantic.shape[1]} codes."
-            )
+        self.check_batch(semantic, acoustic)
         ends = [frames] * batch if lengths is None else lengths.tolist()
         window = self._fine_window()
         coarse, fine = [], []

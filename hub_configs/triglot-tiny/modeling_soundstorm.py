@@ -104,11 +104,7 @@ class SoundStorm(CodecTokenDecoder):
                 frame when None.
         """
         config, (batch, _, frames) = self.config, acoustic.shape
-        if tuple(acoustic.shape) != (batch, config.levels, self.aligner.frames(semantic.shape[1])):
-            raise ValueError(
-                f"acoustic has the shape {tuple(acoustic.shape)}; {config.levels} levels of "
-                f"{self.aligner.frames(semantic.shape[1])} frames are needed for {semantic.shape[1]} codes."
-            )
+        self.check_batch(semantic, acoustic)
         place = torch.arange(frames, device=acoustic.device)
         real = None if lengths is None else place < lengths[:, None]
         if levels is None:

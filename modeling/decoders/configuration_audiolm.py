@@ -44,11 +44,7 @@ class AudioLmConfig(CodecTokensConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        if self.hidden_size % (2 * self.num_attention_heads):
-            raise ValueError(
-                f"hidden_size is {self.hidden_size} and num_attention_heads {self.num_attention_heads}; heads of an even width "
-                "are needed."
-            )
+        self.check_heads(self.hidden_size, self.num_attention_heads)
         if not 1 <= self.coarse_levels <= self.levels:
             raise ValueError(f"coarse_levels is {self.coarse_levels}; 1 to {self.levels}, all levels, are allowed.")
         if not self.fine_seconds > 0:

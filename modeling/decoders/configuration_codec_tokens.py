@@ -61,6 +61,14 @@ class CodecTokensConfig(PreTrainedConfig):
         if self.context_seconds < 0:
             raise ValueError(f"context_seconds is {self.context_seconds}; it must be at least 0.")
 
+    @staticmethod
+    def check_heads(hidden_size: int, heads: int) -> None:
+        """Raises ValueError where a head's width is not even: positions turn pairs of numbers."""
+        if hidden_size % (2 * heads):
+            raise ValueError(
+                f"hidden_size is {hidden_size} and num_attention_heads {heads}; heads of an even width are needed."
+            )
+
     def aligner(self) -> RateAligner:
         """Times of codes and frames."""
         return RateAligner(self.frame_rate, Fraction(self.sampling_rate, self.hop_length))

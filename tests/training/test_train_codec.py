@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from command_options import command_options
 from speech_rows import speech_rows
 from transformers import AutoFeatureExtractor, AutoModel, DacModel
 
@@ -158,7 +159,6 @@ def test_crops_that_are_too_short_for_the_loss(speech, tmp_path):
 
 def test_the_command_line(speech, tmp_path, capsys):
     speech.save_to_disk(str(tmp_path / "rows"))
-    names = [field.name for field in dataclasses.fields(SMOKE) if getattr(SMOKE, field.name) != field.default]
-    options = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(SMOKE, name)))]
+    options = command_options(SMOKE)
     main([*options, "--dataset", str(tmp_path / "rows"), "--out", str(tmp_path / "codec")])
     assert AutoModel.from_pretrained(tmp_path / "codec").config.n_codebooks == 2

@@ -6,6 +6,7 @@ import json
 import pytest
 import torch
 from codec_testing import build_codec
+from command_options import command_options
 from conftest import buzz
 from speech_rows import speech_rows
 
@@ -160,8 +161,7 @@ def test_parts_that_do_not_fit(speech, units, codec, tmp_path):
 def test_the_command_line(kind, speech, units, codec, tmp_path, capsys):
     _, arguments, model_class, main = KINDS[kind]
     speech.save_to_disk(str(tmp_path / "rows"))
-    names = [field.name for field in dataclasses.fields(arguments) if getattr(arguments, field.name) != field.default]
-    options = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(arguments, name)))]
+    options = command_options(arguments)
     folders = ["--dataset", str(tmp_path / "rows"), "--tokenizer", str(units), "--codec", str(codec)]
     main([*options, *folders, "--levels", "3", "--out", str(tmp_path / "out")])
     assert model_class.from_pretrained(tmp_path / "out").config.levels == 3

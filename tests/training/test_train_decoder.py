@@ -9,6 +9,7 @@ import datasets
 import pytest
 import soundfile
 import torch
+from command_options import command_options
 
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
@@ -204,8 +205,7 @@ def test_a_mel_vocoder_comes_out_that_speaks(drawn, speech, vqvae, tmp_path):
 
 def test_the_command_line(speech, vqvae, random_checkpoint, tmp_path):
     speech.save_to_disk(str(tmp_path / "rows"))
-    names = [field.name for field in dataclasses.fields(SMOKE) if getattr(SMOKE, field.name) != field.default]
-    options = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(SMOKE, name)))]
+    options = command_options(SMOKE)
     options += ["--dataset", str(tmp_path / "rows"), "--out", str(tmp_path / "out")]
     with pytest.raises(TriglotError, match="--tokenizer"):
         main(options)

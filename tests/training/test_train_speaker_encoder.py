@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from command_options import command_options
 from conftest import buzz
 from speech_rows import speech_rows
 from transformers import AutoModel
@@ -125,7 +126,6 @@ def test_what_cannot_be_learnt_from(tmp_path):
 
 def test_the_command_line(tmp_path, capsys):
     speech_rows(4).save_to_disk(str(tmp_path / "rows"))
-    names = [field.name for field in dataclasses.fields(SMOKE) if getattr(SMOKE, field.name) != field.default]
-    options = [word for name in names for word in (f"--{name.replace('_', '-')}", str(getattr(SMOKE, name)))]
+    options = command_options(SMOKE)
     main([*options, "--dataset", str(tmp_path / "rows"), "--out", str(tmp_path / "out")])
     assert SpeakerEncoder.from_pretrained(tmp_path / "out").config.embedding_size == 16

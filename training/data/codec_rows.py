@@ -19,12 +19,12 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from ...modeling.decoders.codec_token_decoder import CodecTokenDecoder
-from ...modeling.decoders.speech_signal import log_mel, normalise_level
+from ...modeling.decoders.speech_signal import log_mel
 from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ...processing.audio_io import load_audio, resample
 from ...processing.errors import TriglotError
 from ...processing.whole_files import whole_folder
-from ..train_codec import LEVEL_HOP, mel_settings
+from ..train_codec import mel_settings
 
 MADE_FROM = "made_from.json"  # in the folder: the fingerprints that the codes belong to
 
@@ -67,7 +67,7 @@ def codec_rows(
         tqdm(dataset.select_columns(["audio", "speaker"]), desc="codes of the codec", unit="utterance")
     ):
         wave = torch.from_numpy(load_audio(row["audio"], target_rate=rate, name=f"audio of row {index}"))
-        wave = normalise_level(wave, LEVEL_HOP, config.reference_level)
+        wave = decoder.normalise_level(wave)
         heard = torch.from_numpy(resample(wave.numpy(), rate, tokenizer.sampling_rate or rate))
         [semantic] = tokenizer.encode([heard])
         if abs(len(semantic) - len(wave) / decoder.samples_per_code) > 1:

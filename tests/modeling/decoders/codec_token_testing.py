@@ -1,5 +1,6 @@
 """CodecTokenTester: what every decoder that writes a codec's tokens promises, besides the contract of speech decoders."""
 
+import pytest
 import torch
 from codec_testing import build_codec
 from media_decoder_testing import SpeechDecoderTester
@@ -55,12 +56,9 @@ class CodecTokenTester(SpeechDecoderTester):
 
     def test_a_prompt_needs_codes(self):
         decoder = self.build()
-        try:
+        with pytest.raises(ValueError) as raised:
             decoder.voice_from_waveform(self.voice_prompt(decoder))
-        except ValueError as error:
-            assert "encode=" in str(error)
-        else:
-            raise AssertionError("no error")
+        assert "encode=" in str(raised.value)
 
     def test_short_prompts_are_repeated_and_of_long_ones_the_part_with_most_speech_counts(self):
         decoder = self.build()
@@ -84,12 +82,9 @@ class CodecTokenTester(SpeechDecoderTester):
 
     def test_a_tokenizer_of_another_rate_is_refused(self):
         decoder = self.build()
-        try:
+        with pytest.raises(ValueError) as raised:
             decoder.voice_from_waveform(self.voice_prompt(decoder), lambda wave: told(wave)[::2])
-        except ValueError as error:
-            assert "codes of the voice prompt" in str(error)
-        else:
-            raise AssertionError("no error")
+        assert "codes of the voice prompt" in str(raised.value)
 
     def test_a_prompts_gain_does_not_matter(self):
         decoder = self.build()
@@ -143,12 +138,9 @@ class CodecTokenTester(SpeechDecoderTester):
             for name, parameter in decoder.named_parameters():
                 if "heads.0" in name and name.endswith("weight"):
                     parameter[0, 0] = torch.nan
-        try:
+        with pytest.raises(ValueError) as raised:
             decoder.decode([torch.arange(5)])
-        except ValueError as error:
-            assert "weights are broken" in str(error) and "logits" in str(error)
-        else:
-            raise AssertionError("no error")
+        assert "weights are broken" in str(raised.value) and "logits" in str(raised.value)
 
     def test_the_seed_decides_what_is_drawn(self):
         decoder = self.build()
