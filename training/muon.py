@@ -36,12 +36,14 @@ class Muon(torch.optim.Optimizer):
     """Muon with AdamW beside it; one learning rate serves both.
 
     Args:
-        model: Its matrices within repeated layers are Muon's; embeddings, output matrix, biases and norms AdamW's.
+        model: Its matrices within repeated layers are Muon's; embeddings, code books, output matrix, biases and norms AdamW's.
         lr: Learning rate.
         betas: Of AdamW.
         momentum: Of Muon, with Nesterov's look ahead.
         weight_decay: Of all matrices, decoupled.
         eps: Of AdamW.
+        convolutions: Whether kernels of convolutions over several channels, wherever they stand, are Muon's as well, each as one
+            matrix of (first channels, other channels times taps).
     """
 
     def __init__(
@@ -52,9 +54,12 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         weight_decay: float = 0.01,
         eps: float = 1e-8,
+        convolutions: bool = False,
     ):
         trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
         layers = [weight for name, weight in trained.items() if weight.ndim == 2 and _in_a_layer(name)]
+        if convolutions:
+            layers += [weight for weight in trained.values() if weight.ndim == 3 and min(weight.shape[:2]) > 1]
         known = {id(weight) for weight in layers}
         others = [weight for weight in trained.values() if id(weight) not in known]
         groups: list[dict[str, Any]] = [
@@ -90,8 +95,10 @@ class Muon(torch.optim.Optimizer):
                 momentum = state["momentum"]
                 momentum.lerp_(weight.grad, 1 - group["momentum"])
                 ahead.append(torch.lerp(weight.grad, momentum, group["momentum"]))  # type: ignore[arg-type]
-            scale = ADAMW_RMS * math.sqrt(max(shape))
-            for weight, update in zip(alike, orthogonal(torch.stack(ahead)).to(alike[0].dtype)):
+            updates = torch.stack(ahead).flatten(2)
+            scale = ADAMW_RMS * math.sqrt(max(updates.shape[1:]))
+            updates = orthogonal(updates).to(alike[0].dtype).view(len(alike), *shape)
+            for weight, update in zip(alike, updates):
                 weight.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
     def _adamw(self, weights: list[torch.Tensor], group: dict[str, Any]) -> None:
@@ -109,6 +116,6 @@ class Muon(torch.optim.Optimizer):
 
 
 def _in_a_layer(name: str) -> bool:
-    """Whether a weight belongs to one of many equal layers: a number stands in its name, and it is no output matrix."""
+    """Whether a weight belongs to one of many equal layers: a number stands in its name, and it is no table or output matrix."""
     parts = name.split(".")
-    return any(part.isdigit() for part in parts) and "heads" not in parts
+    return any(part.isdigit() for part in parts) and not {"heads", "codebook"} & set(parts)

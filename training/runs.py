@@ -161,12 +161,20 @@ def check_optimizer(name: str) -> None:
         raise TriglotError(f"optimizer is {name!r}; allowed is {' or '.join(OPTIMIZERS)}.")
 
 
-def chosen_optimizers(model: torch.nn.Module, arguments: Any) -> tuple[torch.optim.Optimizer | None, None]:
-    """For `Trainer(optimizers=...)`: Muon where the stage's `optimizer` says so, else None for the AdamW that Trainer makes."""
+def chosen_optimizers(
+    model: torch.nn.Module, arguments: Any, **settings: Any
+) -> tuple[torch.optim.Optimizer | None, None]:
+    """For `Trainer(optimizers=...)`: Muon where the stage's `optimizer` says so, else None for the AdamW that Trainer makes.
+
+    Args:
+        model: To be trained.
+        arguments: The stage's.
+        settings: Further ones of `Muon`.
+    """
     if arguments.optimizer != "muon":
         return None, None
     betas = (0.9, getattr(arguments, "adam_beta2", 0.999))
-    return Muon(model, arguments.learning_rate, betas=betas, weight_decay=arguments.weight_decay), None
+    return Muon(model, arguments.learning_rate, betas=betas, weight_decay=arguments.weight_decay, **settings), None
 
 
 def take_weights(model: PreTrainedModel, begun: PreTrainedModel, folder: str, tokens: str) -> None:

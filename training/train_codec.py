@@ -3,9 +3,9 @@
     dataset {"audio"} ─ crops at one loudness (B, S) ─ DacModel ─▶ sound again (B, S), codes (B, Q, N)
     loss = multi-resolution STFT + log-mel + the quantizer's own two losses (arXiv 2306.06546, section 3)
 
-First encoder and decoder learn without a quantizer. Then the code books begin where their vectors lie: each level looks at the residual
-along its principal directions, and its entries are the centres of clusters there. Begun at random, as published trainers do with many
-times the steps, all sound falls into a few codes within minutes (docs/experiments.md). Codes nobody uses are begun anew.
+Weights begin as a linear transform that gives back what it hears, code books where its vectors lie (`codec_start`). Begun at random, as
+published trainers do with many times the steps, all sound falls into a few codes within minutes (docs/experiments.md). Codes nobody uses
+are begun anew.
 
 A random number of RVQ levels is used for half of the crops, so that the coarse ones alone say something. There is no adversary: what
 that costs in crispness it saves in divergence, of which users of other trainers complain most. Steps whose loss or gradient is not
@@ -29,14 +29,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from sklearn.cluster import MiniBatchKMeans
 from torch.nn import functional as F
 from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallback, set_seed
-from transformers.models.dac.modeling_dac import DacResidualUnit
 from transformers.utils import ModelOutput
 
 from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_loss
 from ..processing.errors import TriglotError
+from .codec_start import begin_codec
 from .data.load_rows import load_rows
 from .parts_trainer import PartsTrainer
 from .runs import (
@@ -54,8 +53,7 @@ from .train_encoder import WaveformDataset
 REFERENCE_LEVEL = 0.1  # RMS of active speech in the crops, as in `CodecTokensConfig`
 LEVEL_HOP = 160  # samples in which loudness is measured
 STFT_SIZES = (128, 512, 2048)  # windows of the loss
-SMALL_START = 0.1  # times the deviation of other weights
-KEPT_BATCHES = 60  # whose latents the code books begin from
+START_CROPS = 256  # in which the first weights look for principal directions
 MEL = {"mel_window": 512, "mel_fft": 1024, "hop_length": 160, "num_mel_bins": 80, "log_floor": 1e-3}
 
 
@@ -68,23 +66,27 @@ class CodecArguments:
     decoder_hidden_size: int = 256  # channels at the frame rate; they halve with every ratio
     ratios: str = "2 4 5 8"  # of the decoder, coarse to fine; their product is the hop: 320 samples, 50 frames/s. Large ones last
     # leave one block at the full rate, which costs most: "8 5 4 2" takes twice as long and learns no more in as many steps
-    levels: int = 8  # RVQ levels
-    level_size: int = 512  # entries of each; a power of 2
+    levels: int = 12  # RVQ levels
+    level_size: int = 1024  # entries of each; a power of 2
     code_dim: int = 8
     all_levels_share: float = 0.5  # of the crops: how many use all levels, the others a random number
-    plain_share: float = 0.25  # of the steps: the first ones, without a quantizer
     revive_after: int = 50  # steps without use, after which an entry begins anew
-    max_steps: int = 2_000
-    batch_size: int = 16  # crops per step and device
+    max_steps: int = 6_000
+    batch_size: int = 8  # crops per step and device
     optimizer: str = "adamw"
-    learning_rate: float = 1e-3  # peak; cosine decay to 0
+    learning_rate: float = 2e-3  # peak; cosine decay to 0
     warmup_steps: int = 100
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
     crop_seconds: float = 0.64
+    mel_weight: float = 2.0  # of log-mel in the loss
+    waveform_weight: float = (
+        1.0  # of the difference of samples in the loss: it tells the phase, which spectra leave open
+    )
     leap: float = 4.0  # times the usual loss, from which on a step is left out
     patience: int = 20  # steps left out in a row that stop the run
     bf16: bool = False  # autocast: faster on a GPU, slower on most CPUs, where convolutions gain nothing
+    compiled: bool = False  # layers by torch.compile: minutes before the first step, then a third faster
     dtype: str = "float32"  # of the saved weights; or "float16"
     save_steps: int = 200
     logging_steps: int = 50
@@ -105,14 +107,9 @@ class CodecArguments:
             )
         if self.level_size < 2 or self.level_size & (self.level_size - 1):
             raise TriglotError(f"level_size is {self.level_size}; a power of 2 is needed.")
-        if self.levels < 1 or self.max_steps < 1 or self.patience < 1:
-            raise TriglotError(
-                f"levels {self.levels}, max_steps {self.max_steps} and patience {self.patience} must be at least 1."
-            )
-        if not 0 < self.plain_share < 1 or self.revive_after < 1:
-            raise TriglotError(
-                f"plain_share is {self.plain_share} and revive_after {self.revive_after}; between 0 and 1, and at least 1, are needed."
-            )
+        for name in ("levels", "max_steps", "patience", "revive_after"):
+            if getattr(self, name) < 1:
+                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if not self.leap > 1:
             raise TriglotError(f"leap is {self.leap}; it must be above 1.")
 
@@ -139,83 +136,70 @@ class CodecOutput(ModelOutput):
     Args:
         loss: Sum of the parts.
         stft_loss, mel_loss: Multi-resolution STFT, and L1 of log-mel. Detached.
+        waveform_loss: L1 of samples over the mean magnitude of the crop's. Detached.
         quantizer_loss: Commitment and code book. Detached.
-        use: Share of the entries that this batch used, mean over levels; 0 without a quantizer. Detached.
+        use: Share of the entries that this batch used, mean over levels.
     """
 
     loss: torch.Tensor | None = None
     stft_loss: torch.Tensor | None = None
     mel_loss: torch.Tensor | None = None
+    waveform_loss: torch.Tensor | None = None
     quantizer_loss: torch.Tensor | None = None
     use: torch.Tensor | None = None
 
 
 class CodecInTraining(torch.nn.Module):
-    """A `DacModel` with its losses, its start and its care for entries that nobody uses.
+    """A `DacModel` with its losses and its care for entries that nobody uses.
 
     Args:
         codec: The model.
-        plain_steps: Training steps without a quantizer.
         revive_after: Steps without use, after which an entry begins anew.
+        mel_weight, waveform_weight: Of log-mel and of the difference of samples in the loss, where STFT and quantizer have 1.
 
     Attributes:
-        steps: Training steps so far; kept with the weights, so that a run that was cut off goes on.
-        unused: int64 (Q, K), steps since each entry was used.
+        unused: int64 (Q, K), steps since each entry was used; kept with the weights.
     """
 
-    steps: torch.Tensor
     unused: torch.Tensor
 
-    def __init__(self, codec: DacModel, plain_steps: int = 0, revive_after: int = 50):
+    def __init__(
+        self,
+        codec: DacModel,
+        revive_after: int = 50,
+        mel_weight: float = 2.0,
+        waveform_weight: float = 1.0,
+    ):
         super().__init__()
-        self.codec, self.plain_steps, self.revive_after = codec, plain_steps, revive_after
+        self.codec, self.revive_after = codec, revive_after
+        self.mel_weight, self.waveform_weight = mel_weight, waveform_weight
         self.mel = mel_settings(codec.config.sampling_rate)
-        self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.register_buffer(
             "unused", torch.zeros(codec.config.n_codebooks, codec.config.codebook_size, dtype=torch.long)
         )
-        self._latents: deque[torch.Tensor] = deque(maxlen=KEPT_BATCHES)
-        begin_convolutions(codec)
-
-    @property
-    def quantizes(self) -> bool:
-        """Whether the quantizer is in use by now."""
-        return int(self.steps) >= self.plain_steps
 
     def forward(self, waveforms: torch.Tensor) -> CodecOutput:
         """float (B, S), S a multiple of the hop -> losses."""
-        if self.training and self.plain_steps and int(self.steps) == self.plain_steps and self._latents:
-            begin_code_books(self.codec, torch.cat(list(self._latents)))
-            self._latents.clear()
-        if self.quantizes:
-            made, quantizer, use = self._through_codes(waveforms)
-        else:
-            latent = self.codec.encoder(waveforms[:, None])
-            made = self.codec.decoder(latent).squeeze(1)
-            quantizer, use = torch.zeros((), device=waveforms.device), 0.0
-            if self.training:
-                self._latents.append(latent.detach().float().transpose(1, 2).flatten(0, 1))
-        self.steps += int(self.training)
-        made = F.pad(made.float(), (0, waveforms.shape[1] - made.shape[1]))
-        with torch.autocast(waveforms.device.type, enabled=False):
-            spectral = stft_loss(made, waveforms.float(), STFT_SIZES, MEL["log_floor"])
-            mel = (log_mel(made, self.mel) - log_mel(waveforms.float(), self.mel)).abs().mean()
-        return CodecOutput(
-            loss=spectral + mel + quantizer,
-            stft_loss=spectral.detach(),
-            mel_loss=mel.detach(),
-            quantizer_loss=quantizer.detach(),
-            use=torch.tensor(use),
-        )
-
-    def _through_codes(self, waveforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Sound again, the quantizer's loss, the share of entries in use."""
         output = self.codec(waveforms[:, None])
+        made, quantizer = output.audio_values, output.loss.float().mean()
         used = torch.zeros_like(self.unused, dtype=torch.bool)
         used.scatter_(1, output.audio_codes.transpose(0, 1).flatten(1), True)
         if self.training:
             self._revive(used, output.projected_latents.detach())
-        return output.audio_values, output.loss.float().mean(), float(used.float().mean())
+        made = F.pad(made.float(), (0, waveforms.shape[1] - made.shape[1]))
+        with torch.autocast(waveforms.device.type, enabled=False):
+            spectral = stft_loss(made, waveforms.float(), STFT_SIZES, MEL["log_floor"])
+            mel = (log_mel(made, self.mel) - log_mel(waveforms.float(), self.mel)).abs().mean()
+            size = waveforms.float().abs().mean(1).clamp(min=MEL["log_floor"])
+            samples = ((made - waveforms.float()).abs().mean(1) / size).mean()
+        return CodecOutput(
+            loss=spectral + self.mel_weight * mel + self.waveform_weight * samples + quantizer,
+            stft_loss=spectral.detach(),
+            mel_loss=mel.detach(),
+            waveform_loss=samples.detach(),
+            quantizer_loss=quantizer.detach(),
+            use=used.float().mean(),
+        )
 
     @torch.no_grad()
     def _revive(self, used: torch.Tensor, projected: torch.Tensor) -> None:
@@ -231,63 +215,6 @@ class CodecInTraining(torch.nn.Module):
                 book = self.codec.quantizer.quantizers[level].codebook
                 book.weight.data = book.weight.data.index_copy(0, dead, chosen.to(book.weight))
                 self.unused[level, dead] = 0
-
-
-@torch.no_grad()
-def begin_convolutions(codec: DacModel) -> None:
-    """Weights of deviation 1 / sqrt(inputs), so that a signal keeps its size; transformers' 0.02 leaves a fifth of it a layer.
-
-    What residual units add begins small, and so does the sound, which its tanh would else hold at full scale for good. Biases 0.
-    """
-    small = [unit.conv2 for unit in codec.modules() if isinstance(unit, DacResidualUnit)] + [codec.decoder.conv2]
-    for module in codec.modules():
-        if isinstance(module, torch.nn.Conv1d):
-            inputs = module.in_channels * module.kernel_size[0]
-        elif isinstance(module, torch.nn.ConvTranspose1d):
-            inputs = module.in_channels * module.kernel_size[0] // module.stride[0]
-        else:
-            continue
-        torch.nn.init.normal_(
-            module.weight, std=(SMALL_START if any(module is one for one in small) else 1.0) * inputs**-0.5
-        )
-        if module.bias is not None:
-            torch.nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def begin_code_books(codec: DacModel, latents: torch.Tensor) -> None:
-    """Starts every level where vectors lie.
-
-    A level projects the residual onto its principal directions and back; its entries are the means of clusters of directions there,
-    since the nearest entry is the one at the smallest angle (arXiv 2306.06546, section 3.2).
-
-    Args:
-        codec: Its quantizer is set.
-        latents: float (n, D) of the encoder.
-    """
-    size, dimension = codec.config.codebook_size, codec.config.codebook_dim
-    residual = latents.float().cpu()
-    for layer in codec.quantizer.quantizers:
-        mean = residual.mean(0)
-        _, directions = torch.linalg.eigh((residual - mean).T @ (residual - mean) / len(residual))
-        directions = directions[:, -dimension:]  # (D, d), the widest
-        projected = (residual - mean) @ directions
-        units = F.normalize(projected, dim=1)
-        clusters = MiniBatchKMeans(min(size, len(units)), n_init=1, batch_size=4096, random_state=0).fit_predict(
-            units.numpy()
-        )
-        members = F.one_hot(torch.from_numpy(clusters).long(), size).float()
-        counts = members.sum(0)
-        entries = members.T @ projected / counts.clamp(min=1.0)[:, None]
-        empty = counts == 0
-        entries[empty] = projected[torch.randint(len(projected), (int(empty.sum()),))]
-        layer.in_proj.weight.copy_(directions.T[..., None])
-        layer.in_proj.bias.copy_(-mean @ directions)
-        layer.out_proj.weight.copy_(directions[..., None])
-        layer.out_proj.bias.copy_(mean)
-        layer.codebook.weight.copy_(entries)
-        nearest = (units @ F.normalize(entries, dim=1).T).argmax(1)
-        residual = residual - mean - entries[nearest] @ directions.T
 
 
 def mel_settings(sampling_rate: int) -> Any:
@@ -399,15 +326,21 @@ def train_codec(
     waveforms = WaveformDataset(dataset, config.sampling_rate)
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
-    plain_steps = max(1, round(arguments.plain_share * arguments.max_steps))
-    model = CodecInTraining(DacModel(config), plain_steps, arguments.revive_after)
+    model = CodecInTraining(DacModel(config), arguments.revive_after, arguments.mel_weight, arguments.waveform_weight)
+    crops = CodecCrops(crop_samples)
+    if last is None:
+        chosen = torch.randperm(len(waveforms))[:START_CROPS].tolist()
+        begin_codec(model.codec, crops([waveforms[place] for place in chosen])["waveforms"])
+    if arguments.compiled:
+        model.codec.encoder.compile()
+        model.codec.decoder.compile()
     trainer = GuardedTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=CodecCrops(crop_samples),
+        data_collator=crops,
         train_dataset=waveforms,
-        optimizers=chosen_optimizers(model, arguments),
-        parts=("stft_loss", "mel_loss", "quantizer_loss", "use"),
+        optimizers=chosen_optimizers(model, arguments, convolutions=True),
+        parts=("stft_loss", "mel_loss", "waveform_loss", "quantizer_loss", "use"),
         leap=arguments.leap,
         patience=arguments.patience,
     )
