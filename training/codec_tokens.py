@@ -18,7 +18,6 @@ from transformers import AutoModel, set_seed
 
 from ..modeling.decoders.codec_token_decoder import ACOUSTIC, SEMANTIC, CodecTokenDecoder
 from ..modeling.decoders.voice import Voice
-from ..modeling.tokenizers.configuration_codec_units import CODECS
 from ..modeling.tokenizers.media_tokenizer import weights_fingerprint
 from ..modeling.tokenizers.modeling_codec_units import codec_settings
 from ..processing.errors import TriglotError
@@ -87,20 +86,12 @@ def codec_facts(codec_dir: str | os.PathLike, levels: int = 0) -> tuple[Any, dic
         TriglotError: another model, or fewer levels than asked for.
     """
     codec = load_stock(AutoModel.from_pretrained, codec_dir, "neural codec", dtype=torch.float32)
-    if codec.config.model_type not in CODECS:
-        raise TriglotError(
-            f"{os.fspath(codec_dir)!r} holds a {codec.config.model_type!r}; a codec is one of {', '.join(CODECS)}."
-        )
-    there = getattr(codec.config, "num_quantizers", None) or codec.config.n_codebooks
-    if not 0 <= levels <= there:
-        raise TriglotError(f"levels is {levels}; this {codec.config.model_type} has {there}.")
     try:
-        settings = codec_settings(codec.config)
+        settings = codec_settings(codec.config, levels)
     except ValueError as error:
-        raise TriglotError(str(error)) from error
-    levels = levels or there
-    fingerprint = weights_fingerprint(codec.state_dict(), {"levels": levels})
-    return codec, {**settings, "levels": levels, "codec_fingerprint": fingerprint}
+        raise TriglotError(f"{os.fspath(codec_dir)!r} cannot be used: {error}") from error
+    fingerprint = weights_fingerprint(codec.state_dict(), {"levels": settings["levels"]})
+    return codec, {**settings, "codec_fingerprint": fingerprint}
 
 
 def fit_codec_tokens(

@@ -59,7 +59,7 @@ class CodecUnits(MediaTokenizer):
 
         Args:
             codec: A folder or Hub id of an EnCodec, DAC, Mimi or X-Codec model, or the model itself.
-            levels: RVQ levels told.
+            levels: RVQ levels told; 0 for all.
             modality: Name of the modality in a language model.
 
         Raises:
@@ -73,10 +73,7 @@ class CodecUnits(MediaTokenizer):
                 )
             loaded: Any = AutoModel.from_pretrained(codec, dtype=torch.float32)
             codec = loaded
-        there = getattr(codec.config, "num_quantizers", None) or codec.config.n_codebooks
-        if levels > there:
-            raise ValueError(f"levels is {levels}; this {codec.config.model_type} has {there}.")
-        units = cls(CodecUnitsConfig(**codec_settings(codec.config), levels=levels, modality=modality))
+        units = cls(CodecUnitsConfig(**codec_settings(codec.config, levels), modality=modality))
         wanted = units.codec.state_dict()
         units.codec.load_state_dict({name: tensor for name, tensor in codec.state_dict().items() if name in wanted})
         units.float()
@@ -165,11 +162,15 @@ class CodecUnits(MediaTokenizer):
         return found
 
 
-def codec_settings(codec_config: Any) -> dict[str, Any]:
+def codec_settings(codec_config: Any, levels: int = 0) -> dict[str, Any]:
     """What `CodecUnitsConfig` and the decoder's config must know of a codec.
 
+    Args:
+        codec_config: That of the whole codec.
+        levels: RVQ levels in use; 0 for all.
+
     Raises:
-        ValueError: a codec for stereo, with normalised loudness or in chunks.
+        ValueError: another model, more levels than it has, or a codec for stereo, with normalised loudness or in chunks.
     """
     config = codec_config
     kind = config.model_type
@@ -183,11 +184,15 @@ def codec_settings(codec_config: Any) -> dict[str, Any]:
         raise ValueError(
             f"This {kind} is for stereo, normalises loudness or works in chunks; take one for mono speech, e.g. EnCodec at 24 kHz."
         )
+    there = getattr(config, "num_quantizers", None) or config.n_codebooks
+    if not 0 <= levels <= there:
+        raise ValueError(f"levels is {levels}; this {kind} has {there}.")
     rate = config.sample_rate if kind == "xcodec" else config.sampling_rate
     hop = round(rate / config.frame_rate) if kind == "mimi" else int(config.hop_length)
     plain = {key: value for key, value in config.to_dict().items() if key not in _INCIDENTAL_SETTINGS}
     return {
         "codec_config": json.loads(json.dumps(plain)),  # as it reads back from JSON
+        "levels": levels or there,
         "level_size": config.codebook_size,
         "sampling_rate": rate,
         "hop_length": hop,

@@ -142,7 +142,7 @@ def test_parts_that_do_not_fit(speech, units, codec, tmp_path):
     train, arguments, _, _ = KINDS["soundstorm"]
     with pytest.raises(TriglotError, match="no neural codec"):
         train(speech, units, tmp_path / "none", tmp_path / "out", arguments)
-    with pytest.raises(TriglotError, match="a codec is one of"):
+    with pytest.raises(TriglotError, match="is a .triglot_feature_units.; allowed is one of encodec"):
         train(speech, units, units, tmp_path / "out", arguments)
     with pytest.raises(TriglotError, match="this dac has 4"):
         train(speech, units, codec, tmp_path / "out", dataclasses.replace(arguments, levels=9))
