@@ -18,8 +18,9 @@ from transformers import AutoModel, set_seed
 
 from ..modeling.decoders.codec_token_decoder import ACOUSTIC, SEMANTIC, CodecTokenDecoder
 from ..modeling.decoders.voice import Voice
+from ..modeling.language_model.modeling_triglot import code_directions
 from ..modeling.tokenizers.media_tokenizer import weights_fingerprint
-from ..modeling.tokenizers.modeling_codec_units import codec_settings
+from ..modeling.tokenizers.modeling_codec_units import codec_entries, codec_settings
 from ..processing.errors import TriglotError
 from .data.codec_rows import SpeakerStretches, codec_rows, most_ordinary
 from .data.load_rows import load_rows
@@ -154,6 +155,7 @@ def fit_codec_tokens(
     except ValueError as error:
         raise TriglotError(f"The tokenizer and the codec do not fit together: {error}") from error
     model.take_codec(codec)
+    begin_codes(model, tokenizer.centroids, codec_entries(codec, model.config.levels))
     rows = codec_rows(dataset, tokenizer, model, output_dir / CODES_FOLDER)
     model.set_fallback_voice(_voice_of(rows, model))
     stretches = SpeakerStretches(rows, model, round(arguments.stretch_seconds * model.config.frame_rate))
@@ -171,6 +173,22 @@ def fit_codec_tokens(
         save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
+
+
+@torch.no_grad()
+def begin_codes(model: CodecTokenDecoder, semantic: torch.Tensor, acoustic: torch.Tensor) -> None:
+    """Codes that sound alike start alike: a fixed random projection of what the code books hold, at the size weights have.
+
+    Args:
+        model: Its `code_tables` are set.
+        semantic: float (K, F), centroids of the speech tokenizer.
+        acoustic: float (levels, entries, F'), of the codec.
+    """
+    tables, levels = model.code_tables()
+    pairs = [(semantic, [rows]) for rows in tables] + list(zip(acoustic, levels))
+    for seed, (points, alike) in enumerate(pairs):
+        for rows in alike:
+            rows.copy_(code_directions(points, rows.shape[1], seed) * rows.std())
 
 
 def _voice_of(rows: Dataset, model: CodecTokenDecoder) -> Voice:

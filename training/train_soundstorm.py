@@ -25,6 +25,7 @@ class SoundStormArguments(CodecTokenArguments):
     intermediate_size: int = 512
     kernel_size: int = 5
     dropout: float = 0.0
+    finer_weight: float = 0.5  # of levels finer than the one asked for
     iterations: int = 16
     temperature: float = 1.0
     choice_temperature: float = 1.0

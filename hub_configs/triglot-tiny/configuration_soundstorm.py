@@ -20,6 +20,8 @@ class SoundStormConfig(CodecTokensConfig):
         iterations: Passes for the first RVQ level; finer levels take one each (arXiv 2305.09636, section 3.3).
         temperature: Of the draws in the first level; 0 takes the likeliest.
         choice_temperature: Of the Gumbel noise on the confidences by which drawn codes are kept; falls to 0 with the passes.
+        finer_weight: In training, of the hidden codes of levels finer than the one asked for; 0 in the paper. They are hidden anyway,
+            and to guess them from what is known teaches more of them in as many steps.
         initializer_range: Standard deviation of the initial weights.
 
     Raises:
@@ -39,6 +41,7 @@ class SoundStormConfig(CodecTokensConfig):
     iterations: int = 16
     temperature: int | float = 1.0
     choice_temperature: int | float = 1.0
+    finer_weight: int | float = 0.0
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):

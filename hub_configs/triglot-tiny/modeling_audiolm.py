@@ -76,6 +76,11 @@ class AudioLmStage(nn.Module):
         """The id between the streams."""
         return self.given
 
+    def tables(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The rows (entries, D) that read and that write the level at `place` of `levels`."""
+        first = self.start + 1 + place * self.entries
+        return self.body.embed_tokens.weight[first : first + self.entries], self.heads[place].weight
+
     def written_ids(self, frames: torch.Tensor) -> torch.Tensor:
         """Codes (len(levels), N) -> ids (N len(levels),), frame by frame."""
         offsets = torch.arange(len(self.levels), device=frames.device)[:, None] * self.entries
@@ -131,6 +136,18 @@ class AudioLm(CodecTokenDecoder):
         if coarse < config.levels:
             self.fine = AudioLmStage(config, coarse * config.level_size, range(coarse, config.levels))
         self.post_init()
+
+    def code_tables(self) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+        """See `CodecTokenDecoder.code_tables`: the fine stage reads the coarse levels, and each stage reads and writes its own."""
+        entries = self.config.level_size
+        semantic = [self.coarse.body.embed_tokens.weight[: self.config.codebook_size]]
+        acoustic = [[*self.coarse.tables(place)] for place in range(self.config.coarse_levels)]
+        if self.fine is not None:
+            read = self.fine.body.embed_tokens.weight[: self.fine.given].view(self.config.coarse_levels, entries, -1)
+            for rows, more in zip(acoustic, read):
+                rows.append(more)
+            acoustic += [[*self.fine.tables(place)] for place in range(len(self.fine.levels))]
+        return semantic, acoustic
 
     # ---- streams
 

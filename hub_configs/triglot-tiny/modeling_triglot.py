@@ -301,12 +301,16 @@ def _code_directions(config: TriglotConfig, init: str, centroids: Mapping[str, t
     for name, points in centroids.items():
         if name not in sizes or points.ndim != 2 or points.shape[0] != sizes[name]:
             raise ValueError(f"centroids[{name!r}] has the shape {tuple(points.shape)}; allowed are {sizes} rows.")
-        points = points.detach().float().cpu()
-        points = (points - points.mean(0)) / points.std().clamp(min=1e-8)
-        generator = torch.Generator().manual_seed(0)
-        projected = points @ torch.randn(points.shape[1], width, generator=generator)
-        directions[name] = projected / projected.std().clamp(min=1e-8)
+        directions[name] = code_directions(points, width)
     return directions
+
+
+def code_directions(points: torch.Tensor, width: int, seed: int = 0) -> torch.Tensor:
+    """Centroids (K, F) -> float32 (K, width) of unit variance on the CPU: a fixed random projection, so what is alike stays alike."""
+    points = points.detach().float().cpu()
+    points = (points - points.mean(0)) / points.std().clamp(min=1e-8)
+    projected = points @ torch.randn(points.shape[1], width, generator=torch.Generator().manual_seed(seed))
+    return projected / projected.std().clamp(min=1e-8)
 
 
 def _start_rows(weight: torch.Tensor, rows: int, config: TriglotConfig, init: str, directions: dict[str, Any]) -> None:

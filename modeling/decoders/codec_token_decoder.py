@@ -160,6 +160,11 @@ class CodecTokenDecoder(SpeechDecoder):
             int64 (Q, `aligner.frames(T)`), the known ones first.
         """
 
+    @abstractmethod
+    def code_tables(self) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+        """The rows of weights that stand for codes, for a training to begin: those of the semantic codes, each (K, D), and for
+        each level those that read or write its entries, each (entries, D)."""
+
     def frames_of(self, codes: torch.Tensor, voice: Voice, generator: torch.Generator) -> torch.Tensor:
         """int64 (T,) -> int64 (Q, N) on the CPU, window by window."""
         config, aligner = self.config, self.aligner

@@ -29,7 +29,7 @@ class SoundStormOutput(ModelOutput):
     """What `SoundStorm.forward` returns.
 
     Args:
-        loss: Cross entropy of the hidden codes of the levels in question, nats.
+        loss: Cross entropy of the hidden codes of the levels in question, nats, and `finer_weight` times that of the finer ones.
         accuracy: Share of them that the likeliest code is right. Detached.
         first_accuracy: The same for the first level alone; NaN where no item asked for it. Detached.
     """
@@ -68,6 +68,13 @@ class SoundStorm(CodecTokenDecoder):
     def hidden_code(self) -> int:
         """The index that stands for a code that is not known: K."""
         return self.config.level_size
+
+    def code_tables(self) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
+        """See `CodecTokenDecoder.code_tables`: a table for each slot, and an embedding and a head for each level."""
+        codes, entries = self.config.codebook_size, self.config.level_size
+        semantic = list(self.semantic.weight.view(self.aligner.slots, codes + 1, -1)[:, :codes])
+        acoustic = self.acoustic.weight.view(self.config.levels, entries + 1, -1)[:, :entries]
+        return semantic, [[rows, head.weight] for rows, head in zip(acoustic, self.heads)]
 
     # ---- one pass
 
@@ -121,8 +128,14 @@ class SoundStorm(CodecTokenDecoder):
             hidden = hidden & real
             known = known.masked_fill(~real[:, None], self.hidden_code)
             semantic = semantic.clamp(0, config.codebook_size - 1)
+            masked = masked & real[:, None]
         states = self.conformer(self.embed_semantic(semantic) + self.embed_acoustic(known), real)
-        return self._loss(states, acoustic, levels, hidden)
+        output = self._loss(states, acoustic, levels, hidden)
+        if config.finer_weight:
+            output.loss = output.loss + config.finer_weight * self._finer_loss(
+                states, acoustic, finer[..., None] & masked
+            )
+        return output
 
     def _draw_hidden(
         self, lengths: torch.Tensor | None, batch: int, frames: int, device: torch.device
@@ -153,6 +166,16 @@ class SoundStorm(CodecTokenDecoder):
         return SoundStormOutput(
             loss=torch.cat(losses).mean(), accuracy=torch.cat(right).float().mean(), first_accuracy=first
         )
+
+    def _finer_loss(self, states: torch.Tensor, acoustic: torch.Tensor, guessed: torch.Tensor) -> torch.Tensor:
+        """Mean cross entropy of the codes `guessed`, bool (B, Q, N); 0 where there are none."""
+        losses = [states.new_zeros(0, dtype=torch.float32)]
+        for level, head in enumerate(self.heads):
+            chosen = guessed[:, level]
+            logits = head(states[chosen]).float()
+            losses.append(F.cross_entropy(logits, acoustic[:, level][chosen], reduction="none"))
+        found = torch.cat(losses)
+        return found.sum() / max(1, len(found))
 
     # ---- decoding
 

@@ -93,31 +93,7 @@ class CodecUnits(MediaTokenizer):
     @property
     def centroids(self) -> torch.Tensor:  # type: ignore[override]
         """The entries of all levels, float (Q K, D), as the codec adds them up."""
-        size, levels = self.config.level_size, self.config.levels
-        kind = self.codec.config.model_type
-        with torch.no_grad():
-            found = []
-            for level in range(levels):
-                entries = torch.arange(size, device=self.device)[None]
-                if kind == "dac":
-                    layer = self.codec.quantizer.quantizers[level]
-                    found.append(layer.out_proj(layer.codebook(entries).transpose(1, 2))[0].T)
-                    continue
-                layers = self.codec.quantizer
-                if kind == "mimi":
-                    semantic = layers.num_semantic_quantizers
-                    part = (
-                        layers.semantic_residual_vector_quantizer
-                        if level < semantic
-                        else layers.acoustic_residual_vector_quantizer
-                    )
-                    layer, project = part.layers[level if level < semantic else level - semantic], part.output_proj
-                    vectors = layer.decode(entries)
-                    found.append((vectors if project is None else project(vectors))[0].T)
-                else:
-                    layer = layers.quantizers[level] if kind == "xcodec" else layers.layers[level]
-                    found.append(layer.decode(entries)[0].T)
-        return torch.cat(found)
+        return codec_entries(self.codec, self.config.levels).flatten(0, 1)
 
     def train(self, mode: bool = True) -> "CodecUnits":
         """Keeps evaluation mode, whatever `mode` says."""
@@ -197,6 +173,30 @@ def codec_settings(codec_config: Any, levels: int = 0) -> dict[str, Any]:
         "sampling_rate": rate,
         "hop_length": hop,
     }
+
+
+@torch.no_grad()
+def codec_entries(codec: Any, levels: int) -> torch.Tensor:
+    """The entries of a codec's coarsest levels as it adds them up, float (Q, K, D); an EnCodec, DAC, Mimi or X-Codec."""
+    kind, quantizer, found = codec.config.model_type, codec.quantizer, []
+    entries = torch.arange(codec.config.codebook_size, device=next(codec.parameters()).device)[None]
+    for level in range(levels):
+        if kind == "dac":
+            layer = quantizer.quantizers[level]
+            found.append(layer.out_proj(layer.codebook(entries).transpose(1, 2))[0].T)
+        elif kind == "mimi":
+            semantic = quantizer.num_semantic_quantizers
+            part = (
+                quantizer.semantic_residual_vector_quantizer
+                if level < semantic
+                else quantizer.acoustic_residual_vector_quantizer
+            )
+            vectors = part.layers[level if level < semantic else level - semantic].decode(entries)
+            found.append((vectors if part.output_proj is None else part.output_proj(vectors))[0].T)
+        else:
+            layer = quantizer.quantizers[level] if kind == "xcodec" else quantizer.layers[level]
+            found.append(layer.decode(entries)[0].T)
+    return torch.stack(found)
 
 
 def _bandwidth(config: Any, levels: int) -> float:

@@ -13,7 +13,7 @@ from speech_rows import speech_rows
 from triglot import AudioLm, FeatureUnits, SoundStorm
 from triglot.processing.codecs_triglot import prompt_encoder
 from triglot.processing.errors import TriglotError
-from triglot.training.codec_tokens import codec_facts
+from triglot.training.codec_tokens import begin_codes, codec_facts
 from triglot.training.data.codec_rows import SpeakerStretches, codec_rows, most_ordinary
 from triglot.training.load_parts import load_speech_tokenizer
 from triglot.training.train_audiolm import AudioLmArguments, train_audiolm
@@ -96,6 +96,27 @@ def small_model(codec, units):
     return decoder, tokenizer
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_codes_that_sound_alike_start_alike(kind, units, codec):
+    model_class = KINDS[kind][2]
+    _, facts = codec_facts(codec, 3)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    more = {} if kind == "soundstorm" else {"coarse_levels": 2}
+    model = model_class(model_class.config_class(**facts, **sizes, **more, codebook_size=30, frame_rate=25.0))
+    semantic, acoustic = torch.randn(30, 5), torch.randn(3, 16, 4)
+    semantic[7], acoustic[1, 2] = semantic[3], acoustic[1, 9]
+    before = [weight.std(correction=0) for weight in model.parameters()]
+    begin_codes(model, semantic, acoustic)
+    tables, levels = model.code_tables()
+    assert all(torch.equal(rows[7], rows[3]) and not torch.equal(rows[7], rows[4]) for rows in tables)
+    assert [len(level) for level in levels] == ([2, 2, 2] if kind == "soundstorm" else [3, 3, 2])
+    for level, alike in enumerate(levels):
+        for rows in alike:
+            assert rows.shape == (16, 16) and torch.equal(rows[2], rows[9]) is (level == 1)
+    for old, weight in zip(before, model.parameters()):
+        torch.testing.assert_close(weight.std(correction=0), old, rtol=0.2, atol=1e-3, equal_nan=True)
+
+
 def test_rows_are_aligned_and_whole(speech, units, codec, tmp_path):
     decoder, tokenizer = small_model(codec, units)
     rows = codec_rows(speech, tokenizer, decoder, tmp_path / "codes")
@@ -142,7 +163,7 @@ def test_parts_that_do_not_fit(speech, units, codec, tmp_path):
     train, arguments, _, _ = KINDS["soundstorm"]
     with pytest.raises(TriglotError, match="no neural codec"):
         train(speech, units, tmp_path / "none", tmp_path / "out", arguments)
-    with pytest.raises(TriglotError, match="is a .triglot_feature_units.; allowed is one of encodec"):
+    with pytest.raises(TriglotError, match=r"is a 'triglot_feature_units'; allowed is one of encodec"):
         train(speech, units, units, tmp_path / "out", arguments)
     with pytest.raises(TriglotError, match="this dac has 4"):
         train(speech, units, codec, tmp_path / "out", dataclasses.replace(arguments, levels=9))

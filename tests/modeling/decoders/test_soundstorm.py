@@ -46,6 +46,31 @@ def test_other_codecs_and_rates(kind, rate, samples):
         build(kind, frame_rate=rate * 1.01)
 
 
+def test_finer_levels_are_guessed_where_they_count():
+    """With a weight for them the loss asks for the finer codes behind the cut, and for no padding."""
+    model = build(finer_weight=1.0)
+    semantic = torch.randint(CODES, (1, 10))
+    acoustic = torch.randint(ENTRIES, (1, LEVELS, model.aligner.frames(10)))
+    frames = acoustic.shape[-1]
+    hidden = torch.zeros(1, frames, dtype=torch.bool)
+    hidden[:, 5] = True
+    given = (torch.tensor([frames - 6]), torch.tensor([LEVELS - 2]), hidden)
+    loss = model(semantic, acoustic, *given).loss
+    for frame, counts in (
+        (4, True),
+        (5, True),
+        (frames - 7, True),
+        (frames - 6, False),
+    ):  # 4: told, and so another pass
+        other = acoustic.clone()
+        other[0, LEVELS - 1, frame] = (other[0, LEVELS - 1, frame] + 1) % ENTRIES
+        assert torch.equal(model(semantic, other, *given).loss, loss) is not counts
+    finest = (given[0], torch.tensor([LEVELS - 1]), hidden)
+    plain = build(finer_weight=0.0)
+    plain.load_state_dict(model.state_dict())
+    torch.testing.assert_close(model(semantic, acoustic, *finest).loss, plain(semantic, acoustic, *finest).loss)
+
+
 def test_a_pass_does_not_see_what_is_hidden_or_padded():
     model = build()
     semantic = torch.randint(CODES, (2, 10))
