@@ -13,7 +13,7 @@ from triglot.modeling.tokenizers.modeling_codec_units import CodecUnits, codec_s
 
 def build(kind: str, levels: int = 2, encodes: bool = True) -> NeuralCodec:
     codec = build_codec(kind)
-    made = NeuralCodec(SimpleNamespace(**codec_settings(codec.config), levels=levels), encodes)
+    made = NeuralCodec(SimpleNamespace(**codec_settings(codec.config, levels)), encodes)
     made.take(codec)
     return made.eval()
 
