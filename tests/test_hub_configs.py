@@ -14,7 +14,9 @@ from triglot.cli import shipped_files
 from triglot.processing.audio_io import load_audio
 from triglot.training.data.demo_world import speak
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
-from triglot.training.evaluate_models import load_judge
+from triglot.training.decoder_report import VoiceJudge, held_out_trials, measure_decoder, measure_recordings
+from triglot.training.evaluate_models import load_judge, load_speaker_model
+from triglot.training.load_parts import load_speech_decoder, load_speech_tokenizer
 from triglot.training.metrics import WordErrorRate
 
 TINY = ROOT / "hub_configs" / "triglot-tiny"
@@ -126,3 +128,19 @@ def test_it_runs_where_triglot_is_not_installed(tmp_path):
     )
     printed = run(python, "remote.py", str(folder), "wave.npy", str(rate), cwd=tmp_path)
     assert word_error_rate([printed.split("TEXT ")[1].strip()], [item.sentence("en")]) <= 50
+
+
+def test_the_voice_of_the_output_is_the_speakers():
+    """Ten voices that no training heard, by a speaker model that shares nothing with the decoder: its own, and another's by a prompt."""
+    known, trials = held_out_trials(1)
+    voices = VoiceJudge(known, load_speaker_model(ROOT / "tests" / "data" / "speaker_judge"))
+    judge = load_judge(JUDGE)
+    truth = measure_recordings(trials, judge=judge, voices=voices)
+    assert truth.right_voice == 1.0
+    tokenizer = load_speech_tokenizer(TINY / "speech_tokenizer")
+    card = measure_decoder(
+        "tiny", load_speech_decoder(TINY / "speech_decoder"), tokenizer, trials, judge=judge, voices=voices
+    )
+    print(card)
+    assert card.right_voice >= 0.8 and card.moved >= 0.7
+    assert card.same_voice > card.other_voice + 0.4

@@ -78,8 +78,9 @@ class AudioLmStage(nn.Module):
 
     def tables(self, place: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The rows (entries, D) that read and that write the level at `place` of `levels`."""
-        first = self.start + 1 + place * self.entries
-        return self.body.embed_tokens.weight[first : first + self.entries], self.heads[place].weight
+        first, head = self.start + 1 + place * self.entries, self.heads[place]
+        assert isinstance(head, nn.Linear)
+        return self.body.embed_tokens.weight[first : first + self.entries], head.weight
 
     def written_ids(self, frames: torch.Tensor) -> torch.Tensor:
         """Codes (len(levels), N) -> ids (N len(levels),), frame by frame."""

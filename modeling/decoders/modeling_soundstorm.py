@@ -132,9 +132,9 @@ class SoundStorm(CodecTokenDecoder):
         states = self.conformer(self.embed_semantic(semantic) + self.embed_acoustic(known), real)
         output = self._loss(states, acoustic, levels, hidden)
         if config.finer_weight:
-            output.loss = output.loss + config.finer_weight * self._finer_loss(
-                states, acoustic, finer[..., None] & masked
-            )
+            assert output.loss is not None
+            finer_loss = self._finer_loss(states, acoustic, finer[..., None] & masked)
+            output.loss = output.loss + config.finer_weight * finer_loss
         return output
 
     def _draw_hidden(
@@ -201,7 +201,7 @@ class SoundStorm(CodecTokenDecoder):
                 drawn, confidence = self._draw(logits, 1 - (step + 1) / passes, generator)
                 kept = confidence.topk(max(1, len(hidden) - left)).indices if left else slice(None)
                 codes[level, hidden[kept]] = drawn[kept]
-                if not left:
+                if left == 0 or len(hidden) == 1:  # fewer frames than passes
                     break
         return codes
 

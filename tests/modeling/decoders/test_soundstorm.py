@@ -111,6 +111,15 @@ def test_masks_are_the_papers():
     assert float((cuts / lengths).mean()) == pytest.approx(0.5, abs=0.03)
 
 
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+def test_fewer_frames_than_passes(frames):
+    model = build(iterations=16)
+    semantic = torch.randint(CODES, (frames,))
+    known = torch.zeros(LEVELS, 0, dtype=torch.long)
+    codes = model.complete(semantic, known, torch.Generator().manual_seed(0))
+    assert codes.shape == (LEVELS, model.aligner.frames(frames)) and int(codes.max()) < ENTRIES
+
+
 def test_the_first_level_takes_all_passes_and_finer_ones_one_each():
     model = build(iterations=8)
     passes = []
