@@ -37,6 +37,7 @@ from .runs import (
     save_whole,
     trainer_arguments,
 )
+from .seeded_data import seeded_data
 
 CODES_FOLDER = "codes"  # in the output folder: the encoded rows
 
@@ -162,8 +163,7 @@ def fit_codec_tokens(
     trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        train_dataset=stretches,
-        data_collator=stretches.collate,
+        **seeded_data(stretches, stretches.collate, seed),
         optimizers=chosen_optimizers(model, arguments),
         parts=parts,
     )

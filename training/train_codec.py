@@ -48,6 +48,7 @@ from .runs import (
     save_whole,
     trainer_arguments,
 )
+from .seeded_data import seeded_data
 from .train_encoder import WaveformDataset
 
 REFERENCE_LEVEL = 0.1  # RMS of active speech in the crops, as in `CodecTokensConfig`
@@ -337,8 +338,7 @@ def train_codec(
     trainer = GuardedTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=crops,
-        train_dataset=waveforms,
+        **seeded_data(waveforms, crops, seed),
         optimizers=chosen_optimizers(model, arguments, convolutions=True),
         parts=("stft_loss", "mel_loss", "waveform_loss", "quantizer_loss", "use"),
         leap=arguments.leap,

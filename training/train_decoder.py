@@ -47,6 +47,7 @@ from .runs import (
     save_whole,
     trainer_arguments,
 )
+from .seeded_data import seeded_data
 
 ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
 
@@ -154,8 +155,7 @@ def fit_decoder(
     trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(checkpoints, arguments, seed=seed),
-        train_dataset=crops,
-        data_collator=collate_crops,
+        **seeded_data(crops, collate_crops, seed),
         optimizers=chosen_optimizers(model, arguments),
         parts=("stft_loss", "mel_loss", "f0_loss", "voicing_loss"),
     )

@@ -27,6 +27,7 @@ from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .runs import check_optimizer, chosen_optimizers, fitting_deviation, open_run, save_whole, trainer_arguments
+from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
 
 
@@ -187,8 +188,7 @@ def train_encoder(
     trainer = Trainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share),
-        train_dataset=waveforms,
+        **seeded_data(waveforms, CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share), seed),
         optimizers=chosen_optimizers(model, arguments),
     )
     trainer.train(resume_from_checkpoint=checkpoint)

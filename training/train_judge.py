@@ -32,6 +32,7 @@ from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
+from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
 
 LANGUAGES = ("en", "es", "hi")
@@ -202,8 +203,7 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     trainer = Trainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=StringCollator(config.characters),
-        train_dataset=strings,
+        **seeded_data(strings, StringCollator(config.characters), seed),
         optimizers=chosen_optimizers(model, arguments),
     )
     trainer.train(resume_from_checkpoint=checkpoint)

@@ -38,6 +38,7 @@ from .runs import (
     save_whole,
     trainer_arguments,
 )
+from .seeded_data import seeded_data
 from .train_encoder import WaveformDataset
 
 LEAST_UTTERANCES = 2  # of a speaker: of one alone a model learns the sentence
@@ -153,15 +154,15 @@ def train_speaker_encoder(
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
     model = SpeakerEncoder(config)
+    collate = SpeakerCollator(
+        SpeakerEncoder(SpeakerEncoderConfig(hidden_size=8, pooled_size=8)),  # its features have no weights
+        int(arguments.crop_seconds * config.sampling_rate),
+        arguments.recorded_share,
+    )
     trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=SpeakerCollator(
-            SpeakerEncoder(SpeakerEncoderConfig(hidden_size=8, pooled_size=8)),  # its features have no weights
-            int(arguments.crop_seconds * config.sampling_rate),
-            arguments.recorded_share,
-        ),
-        train_dataset=crops,
+        **seeded_data(crops, collate, seed),
         optimizers=chosen_optimizers(model, arguments),
         parts=("accuracy",),
     )

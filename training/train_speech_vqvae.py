@@ -36,6 +36,7 @@ from .runs import (
     save_whole,
     trainer_arguments,
 )
+from .seeded_data import seeded_data
 from .train_encoder import CropCollator, WaveformDataset
 
 
@@ -117,8 +118,7 @@ def train_speech_vqvae(
     trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        data_collator=CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share),
-        train_dataset=waveforms,
+        **seeded_data(waveforms, CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share), seed),
         optimizers=chosen_optimizers(model, arguments),
         parts=("reconstruction_loss", "commitment_loss", "perplexity"),
     )

@@ -82,7 +82,9 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkey
 
     plain_trainer = train_encoder_module.Trainer
     monkeypatch.setattr(
-        train_encoder_module, "Trainer", lambda **kwargs: plain_trainer(**kwargs, callbacks=[Interrupt()])
+        train_encoder_module,
+        "Trainer",
+        lambda callbacks, **more: plain_trainer(callbacks=[*callbacks, Interrupt()], **more),
     )
     with pytest.raises(KeyboardInterrupt):
         train_encoder(dataset, tmp_path / "cut", arguments)
@@ -93,7 +95,9 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkey
 
     started = []
     monkeypatch.setattr(
-        train_encoder_module, "Trainer", lambda **kwargs: plain_trainer(**kwargs, callbacks=[StartedAt(started)])
+        train_encoder_module,
+        "Trainer",
+        lambda callbacks, **more: plain_trainer(callbacks=[*callbacks, StartedAt(started)], **more),
     )
     cut = train_encoder(dataset, tmp_path / "cut", arguments)
     assert started == [2]

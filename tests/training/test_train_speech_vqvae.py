@@ -70,7 +70,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(dataset, whole, tmp_path, monk
     trainer = module.PartsTrainer
     arguments = SpeechVqvaeArguments(**TINY)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module, "PartsTrainer", lambda *args, **kwargs: trainer(*args, callbacks=[Kill()], **kwargs))
+        patch.setattr(
+            module, "PartsTrainer", lambda callbacks, **more: trainer(callbacks=[*callbacks, Kill()], **more)
+        )
         train_speech_vqvae(dataset, tmp_path / "vqvae", arguments, seed=1)
     assert not (tmp_path / "vqvae" / "config.json").exists()
     resumed = SpeechVqvae.from_pretrained(train_speech_vqvae(dataset, tmp_path / "vqvae", arguments, seed=1))
