@@ -15,7 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 
-def seeded_data(dataset: Any, collate: Callable[[Sequence[Any]], Any], seed: int) -> dict[str, Any]:
+def seeded_data(dataset: Any, collate: Callable[[list[Any]], Any], seed: int) -> dict[str, Any]:
     """train_dataset, data_collator and callbacks for a `Trainer`.
 
     Args:
@@ -56,7 +56,7 @@ class _SeededRows(torch.utils.data.Dataset):
 
 
 class _SeededCollator:
-    def __init__(self, collate: Callable[[Sequence[Any]], Any]):
+    def __init__(self, collate: Callable[[list[Any]], Any]):
         self.collate = collate
 
     def __call__(self, rows: Sequence[_Row]) -> Any:
