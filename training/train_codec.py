@@ -187,12 +187,12 @@ class CodecInTraining(torch.nn.Module):
         used.scatter_(1, output.audio_codes.transpose(0, 1).flatten(1), True)
         if self.training:
             self._revive(used, output.projected_latents.detach())
-        made = F.pad(made.float(), (0, waveforms.shape[1] - made.shape[1]))
+        made, wanted = F.pad(made.float(), (0, waveforms.shape[1] - made.shape[1])), waveforms.float()
         with torch.autocast(waveforms.device.type, enabled=False):
-            spectral = stft_loss(made, waveforms.float(), STFT_SIZES, MEL["log_floor"])
-            mel = (log_mel(made, self.mel) - log_mel(waveforms.float(), self.mel)).abs().mean()
-            size = waveforms.float().abs().mean(1).clamp(min=MEL["log_floor"])
-            samples = ((made - waveforms.float()).abs().mean(1) / size).mean()
+            spectral = stft_loss(made, wanted, STFT_SIZES, MEL["log_floor"])
+            mel = (log_mel(made, self.mel) - log_mel(wanted, self.mel)).abs().mean()
+            size = wanted.abs().mean(1).clamp(min=MEL["log_floor"])
+            samples = ((made - wanted).abs().mean(1) / size).mean()
         return CodecOutput(
             loss=spectral + self.mel_weight * mel + self.waveform_weight * samples + quantizer,
             stft_loss=spectral.detach(),

@@ -142,12 +142,12 @@ class AudioLm(CodecTokenDecoder):
         """See `CodecTokenDecoder.code_tables`: the fine stage reads the coarse levels, and each stage reads and writes its own."""
         entries = self.config.level_size
         semantic = [self.coarse.body.embed_tokens.weight[: self.config.codebook_size]]
-        acoustic = [[*self.coarse.tables(place)] for place in range(self.config.coarse_levels)]
+        acoustic = [list(self.coarse.tables(place)) for place in range(self.config.coarse_levels)]
         if self.fine is not None:
             read = self.fine.body.embed_tokens.weight[: self.fine.given].view(self.config.coarse_levels, entries, -1)
             for rows, more in zip(acoustic, read):
                 rows.append(more)
-            acoustic += [[*self.fine.tables(place)] for place in range(len(self.fine.levels))]
+            acoustic += [list(self.fine.tables(place)) for place in range(len(self.fine.levels))]
         return semantic, acoustic
 
     # ---- streams
