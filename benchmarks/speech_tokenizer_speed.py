@@ -1,10 +1,11 @@
 """Speech -> codes: `FeatureUnits.encode` beside the usual route, the whole encoder and scikit-learn's predict.
 
-    python benchmarks/speech_tokenizer_speed.py [--encoder DIR] [--layer 6] [--codes 100] [--utterances 12] [--rounds 3]
+    python benchmarks/speech_tokenizer_speed.py [--encoder DIR | --large] [--layer 6] [--codes 100] [--utterances 12] [--rounds 3]
 
-Without --encoder it is HuBERT base at random (12 layers of 768, 94M parameters). Both routes run in one process and alternate
-utterance by utterance; the best of the rounds counts. Their codes must be the same. The hours of sound an hour say how long the
-code book of 1,000 hours takes to train, and 1,000 hours to tokenise.
+Without --encoder it is HuBERT base at random (12 layers of 768, 94M parameters), or HuBERT large (24 of 1024, 316M). Both routes run
+in one process and alternate utterance by utterance; the best of the rounds counts. Their codes must be the same. The hours of sound
+an hour say how long 1,000 hours take to tokenise; with the steps of k-means on features of that width also how long a code book takes
+that has heard all of them.
 """
 
 import argparse
@@ -19,6 +20,12 @@ from transformers.utils import logging
 from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
 from triglot.processing.audio_io import load_audio
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
+from triglot.training.streaming_kmeans import StreamingKmeans
+
+LARGE = {
+    "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096, "do_stable_layer_norm": True,
+    "feat_extract_norm": "layer", "conv_bias": True,
+}  # fmt: skip
 
 
 class UsualRoute:
@@ -42,9 +49,23 @@ class UsualRoute:
         return self.kmeans.predict(self.features(wave))
 
 
+def clustered_frames(codes: int, width: int, rounds: int = 3) -> float:
+    """Frames a second of a k-means step once it has begun."""
+    kmeans = StreamingKmeans(codes, width, batch_size=max(4096, codes), init_frames=codes)
+    generator, best = torch.Generator().manual_seed(0), float("inf")
+    kmeans.add(torch.randn(codes, width, generator=generator))
+    for _ in range(rounds):
+        frames = torch.randn(kmeans.batch_size, width, generator=generator)
+        start = time.perf_counter()
+        kmeans.add(frames)
+        best = min(best, time.perf_counter() - start)
+    return kmeans.batch_size / best
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder")
+    parser.add_argument("--large", action="store_true", help="HuBERT large at random")
     parser.add_argument("--layer", type=int, default=6)
     parser.add_argument("--codes", type=int, default=100)
     parser.add_argument("--utterances", type=int, default=12)
@@ -58,7 +79,8 @@ def main() -> None:
         encoder = AutoModel.from_pretrained(arguments.encoder).eval()
         extractor = AutoFeatureExtractor.from_pretrained(arguments.encoder)
     else:
-        encoder, extractor = HubertModel(HubertConfig()).eval(), Wav2Vec2FeatureExtractor(do_normalize=True)
+        config = HubertConfig(**LARGE) if arguments.large else HubertConfig()
+        encoder, extractor = HubertModel(config).eval(), Wav2Vec2FeatureExtractor(do_normalize=True)
     world = demo_world(
         DemoWorldArguments(
             sentences=arguments.utterances, phrases=True, languages="en es", speakers="", directions="ring"
@@ -101,6 +123,13 @@ def main() -> None:
     for name, times in best.items():
         print(f"| {name} | {times.sum():.2f} | {seconds / times.sum():.1f} | {slowest / times.sum():.2f}x |")
     print(f"the same codes in {same} of {total} places")
+    encoding, frames = 1000 / (seconds / best["FeatureUnits"].sum()), 1000 * 3600 * units.frame_rate
+    for codes in (arguments.codes, 10_000):
+        rate = clustered_frames(codes, units.config.feature_dim)
+        print(
+            f"a code book of {codes} from 1,000 hours: {encoding:.0f} h for the features, {frames / rate / 3600:.1f} h for the steps "
+            f"({rate:.0f} frames/s)"
+        )
 
 
 if __name__ == "__main__":

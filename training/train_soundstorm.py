@@ -26,6 +26,7 @@ class SoundStormArguments(CodecTokenArguments):
     kernel_size: int = 5
     dropout: float = 0.0
     finer_weight: float = 0.5  # of levels finer than the one asked for
+    first_share: float = 0.4  # of the stretches that are asked for the first level, whose words all others follow
     iterations: int = 16
     temperature: float = 1.0
     choice_temperature: float = 1.0

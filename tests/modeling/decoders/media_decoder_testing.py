@@ -170,6 +170,15 @@ class SpeechDecoderTester(MediaDecoderTester):
         with pytest.raises(ValueError, match="voices"):
             decoder.decode([codes, codes], voices=[voice])
 
+    def test_weights_that_are_nan_are_named(self):
+        decoder = self.make_decoder()
+        codes = self.code_sequences(decoder)[:1]
+        with torch.no_grad():
+            for parameter in decoder.parameters():
+                parameter.fill_(torch.nan)
+        with pytest.raises(ValueError, match="weights are broken"):
+            decoder.decode(codes)
+
     def test_bad_prompts_are_value_errors(self):
         decoder = self.make_decoder()
         prompt = self.voice_prompt(decoder)

@@ -46,8 +46,8 @@ def test_cached_decoding_writes_what_the_whole_stream_says():
             (model.coarse, model._coarse_stream(semantic, made[:2]), known.shape[1]),
             (model.fine, model._fine_stream(made, made.shape[1]), known.shape[1]),
         ):
-            ids, positions, start = stream
-            states = stage(ids[None], positions[None], torch.ones_like(ids)[None])[0]
+            ids, positions, start, _ = stream
+            states = stage(stage.embed(stream)[None], positions[None], torch.ones_like(ids)[None])[0]
             for place in range(start + 2 * given, len(ids)):
                 level = (place - start) % 2
                 assert int(stage.heads[level](states[place - 1]).argmax()) == (ids[place] - stage.start - 1) % ENTRIES
@@ -71,11 +71,26 @@ def test_a_padded_item_loses_nothing():
 
 def test_positions_are_times():
     model = build()
-    _, positions, given = model._coarse_stream(torch.arange(3), torch.zeros(2, 6, dtype=torch.long))
+    _, positions, given, beside = model._coarse_stream(torch.arange(3), torch.zeros(2, 6, dtype=torch.long))
     assert positions[:3].tolist() == [0, LEVELS, 2 * LEVELS]  # 31.25 frames/s under 25 codes/s
     assert positions[given:].tolist() == [frame * LEVELS + level for frame in range(6) for level in range(2)]
-    _, positions, given = model._fine_stream(torch.zeros(LEVELS, 6, dtype=torch.long), 6)
+    assert beside.shape == (4, model.aligner.slots)
+    _, positions, given, beside = model._fine_stream(torch.zeros(LEVELS, 6, dtype=torch.long), 6)
     assert positions[given:].tolist() == [frame * LEVELS + level for frame in range(6) for level in (2, 3)]
+    assert beside.tolist() == [[0, ENTRIES]] * 6
+
+
+def test_a_step_reads_what_is_given_of_the_frame_it_writes():
+    """A code of the frame is told to the steps that write it, and to none before: attention alone would tell all."""
+    model = build()
+    semantic = torch.arange(8)
+    frames = torch.zeros(2, model.aligner.frames(8), dtype=torch.long)
+    stream = model._coarse_stream(semantic, frames)
+    other = model._coarse_stream(semantic.where(semantic != 5, 20), frames)
+    changed = (model.coarse.embed(stream) - model.coarse.embed(other)).abs().sum(1).nonzero()[:, 0]
+    hears = (model.aligner.heard(8) == 5).any(1).nonzero()[:, 0]
+    steps = (hears[:, None] * 2 + torch.arange(2)).flatten() + stream.given - 1
+    assert changed.tolist() == [5, *steps.tolist()]
 
 
 def test_it_overfits_one_batch():

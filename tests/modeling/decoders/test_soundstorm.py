@@ -111,6 +111,18 @@ def test_masks_are_the_papers():
     assert float((cuts / lengths).mean()) == pytest.approx(0.5, abs=0.03)
 
 
+def test_the_first_level_is_asked_as_often_as_wanted():
+    torch.manual_seed(0)
+    levels = build(first_share=0.6)._draw_levels(4000, torch.device("cpu"))
+    assert 0.57 < float((levels == 0).float().mean()) < 0.63
+    counts = levels.bincount(minlength=LEVELS)[1:].float() / 4000
+    assert len(counts) == LEVELS - 1 and float((counts - 0.4 / (LEVELS - 1)).abs().max()) < 0.03
+    plain = build()._draw_levels(4000, torch.device("cpu")).bincount(minlength=LEVELS).float() / 4000
+    assert float((plain - 1 / LEVELS).abs().max()) < 0.03
+    with pytest.raises(ValueError, match="first_share"):
+        build(first_share=1.5)
+
+
 @pytest.mark.parametrize("frames", [1, 2, 3, 5])
 def test_fewer_frames_than_passes(frames):
     model = build(iterations=16)
