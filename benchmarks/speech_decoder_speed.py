@@ -3,8 +3,9 @@
     python benchmarks/speech_decoder_speed.py [--soundstorm DIR] [--audiolm DIR] [--peer-python PYTHON] [--rounds 3]
 
 Without folders the models are random, of the sizes below: speed does not depend on what weights know. The peer needs an environment of
-its own (torch 2.11 with its torchaudio, soundstorm-pytorch, and an empty module `fairseq`): --peer-python is its interpreter, which
-this script calls with itself; without it that table is left out. Ours and the peer's passes alternate within one run.
+its own with soundstorm-pytorch in it (any torch will do, if its torchaudio can be imported): --peer-python is its interpreter, which
+this script calls with itself; without it that table is left out. Ours and the peer's turns alternate within one run; both take
+`ITERATIONS` passes for the first level and one for each finer one.
 """
 
 import argparse
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import time
 
-PASSES, LEVELS, ENTRIES, SEMANTIC, SECONDS, RATE = 18, 8, 1024, 500, 30, 50  # of the comparison with the peer
+ITERATIONS, LEVELS, ENTRIES, SEMANTIC, SECONDS, RATE = 18, 8, 1024, 500, 30, 50  # of the comparison with the peer
+PASSES = ITERATIONS + LEVELS - 1
 
 
 def peer() -> None:
@@ -30,7 +32,7 @@ def peer() -> None:
         codebook_size=ENTRIES, num_quantizers=LEVELS,
         conformer={"dim": 256, "depth": 6, "heads": 4, "dim_head": 64, "ff_mult": 4, "conv_kernel_size": 5, "attn_flash": True},
     )  # fmt: skip
-    model = SoundStorm(conformer, steps=PASSES, schedule="cosine").eval()
+    model = SoundStorm(conformer, steps=ITERATIONS, schedule="cosine").eval()
     print(json.dumps({"parameters": sum(weight.numel() for weight in model.parameters())}), flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
@@ -43,7 +45,13 @@ def beside_the_peer(python: str, rounds: int) -> None:
     """Our passes and the peer's, turn by turn, at the peer's number of parameters."""
     import torch
 
-    process = subprocess.Popen([python, __file__, "--peer"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [python, __file__, "--peer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a progress bar
+        text=True,
+    )
     assert process.stdin is not None and process.stdout is not None
     theirs = json.loads(process.stdout.readline())["parameters"]
     model = soundstorm_like(theirs)
@@ -69,7 +77,7 @@ def beside_the_peer(python: str, rounds: int) -> None:
 
 
 def soundstorm_like(parameters: int):
-    """A random SoundStorm of about so many parameters, whose 18 passes are 11 of the first level and one of each other."""
+    """A random SoundStorm of about so many parameters, as deep and wide as the peer's."""
     import torch
 
     from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
@@ -80,7 +88,7 @@ def soundstorm_like(parameters: int):
         config = SoundStormConfig(
             codebook_size=SEMANTIC, codec_config=small_codec(), levels=LEVELS, level_size=ENTRIES, sampling_rate=16_000,
             hop_length=320, hidden_size=256, num_hidden_layers=6, num_attention_heads=4, intermediate_size=intermediate,
-            iterations=PASSES - LEVELS + 1, window_seconds=SECONDS,
+            iterations=ITERATIONS, window_seconds=SECONDS,
         )  # fmt: skip
         return SoundStorm(config).eval()
 

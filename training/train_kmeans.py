@@ -27,7 +27,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
+from ..modeling.tokenizers.configuration_mfcc import MfccConfig
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
+from ..modeling.tokenizers.modeling_mfcc import MfccEncoder
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
@@ -38,6 +40,7 @@ from .train_encoder import undecoded
 
 STATE_FILE = "kmeans.safetensors"
 SKIPPED_FILE = "skipped_rows.json"
+MFCC = "mfcc"  # in place of an encoder: the floor that learnt tokens are measured against
 MOST_LISTED = 1_000  # rows in `skipped_rows.json`; all are counted
 HOPELESS = 20  # unusable utterances without a usable one before, after which the fault is not theirs
 
@@ -82,7 +85,7 @@ def train_kmeans(
     Args:
         dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate. A `Dataset` is taken in random order, an
             `IterableDataset` as it comes (shuffle it before); until `max_frames` are there or it ends.
-        encoder_dir: What `FeatureUnits.from_encoder` takes: a folder with an encoder and its feature extractor.
+        encoder_dir: What `FeatureUnits.from_encoder` takes: a folder with an encoder and its feature extractor; or "mfcc" (layer 1).
         output_dir: Where the tokenizer goes and, under `checkpoints`, the state of the run.
         arguments: Settings; default: `KmeansArguments()`.
         seed: Of the order of the data and of k-means.
@@ -97,8 +100,9 @@ def train_kmeans(
     """
     arguments = arguments or KmeansArguments()
     output_dir = Path(output_dir)
+    floor = os.fspath(encoder_dir) == MFCC and not Path(MFCC).exists()
     units = FeatureUnits.from_encoder(
-        encoder_dir,
+        MfccEncoder(MfccConfig()) if floor else encoder_dir,
         arguments.layer,
         arguments.frame_rate,
         downsample=arguments.downsample,
@@ -250,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--streaming", action="store_true", help="never the whole dataset on the disk")
     parser.add_argument("--shuffle-buffer", type=int, default=1000, help="rows that a stream is shuffled over")
     parser.add_argument(
-        "--encoder", required=True, help="folder or Hub id of a speech encoder and its feature extractor"
+        "--encoder", required=True, help="folder or Hub id of a speech encoder and its feature extractor; or mfcc"
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from .configuration_codec_tokens import CodecTokensConfig
 from .media_decoder import SpeechDecoder
 from .neural_codec import NeuralCodec
+from .rate_aligner import NO_CODE
 from .speech_signal import active_frames, normalise_level
 from .voice import Voice
 
@@ -72,6 +73,13 @@ class CodecTokenDecoder(SpeechDecoder):
                 f"acoustic has the shape {tuple(acoustic.shape)}; {levels} levels of {frames} frames are needed for "
                 f"{semantic.shape[1]} codes."
             )
+
+    def heard_codes(self, semantic: torch.Tensor) -> torch.Tensor:
+        """Codes (B, T) -> the C codes that each of N frames hears, (B, N, C), as rows of a table of (codebook_size + 1) for each
+        slot, of which the last stands for none."""
+        places, none = self.aligner.heard(semantic.shape[1], semantic.device), self.config.codebook_size
+        codes = semantic[:, places.clamp(min=0)].masked_fill(places == NO_CODE, none)
+        return codes + torch.arange(self.aligner.slots, device=semantic.device) * (none + 1)
 
     # ---- the voice
 
@@ -202,11 +210,7 @@ class CodecTokenDecoder(SpeechDecoder):
         result = []
         for item, voice in zip(codes, self.check_voices(voices, len(codes))):
             frames = self.frames_of(item, voice, torch.Generator("cpu").manual_seed(seed))
-            sound = self.codec.decode(frames)
-            if not bool(sound.isfinite().all()):
-                raise ValueError(
-                    f"The codec gives NaN or infinite samples: its weights in this {type(self).__name__} are broken."
-                )
+            sound = self.check_sound(self.codec.decode(frames))
             result.append(sound[: len(item) * self.samples_per_code])
         return result
 

@@ -22,6 +22,8 @@ class SoundStormConfig(CodecTokensConfig):
         choice_temperature: Of the Gumbel noise on the confidences by which drawn codes are kept; falls to 0 with the passes.
         finer_weight: In training, of the hidden codes of levels finer than the one asked for; 0 in the paper. They are hidden anyway,
             and to guess them from what is known teaches more of them in as many steps.
+        first_share: In training, the share of the items that are asked for the first level, which all others follow; None for 1 / Q,
+            as in the paper.
         initializer_range: Standard deviation of the initial weights.
 
     Raises:
@@ -42,6 +44,7 @@ class SoundStormConfig(CodecTokensConfig):
     temperature: int | float = 1.0
     choice_temperature: int | float = 1.0
     finer_weight: int | float = 0.0
+    first_share: int | float | None = None
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs):
@@ -51,6 +54,8 @@ class SoundStormConfig(CodecTokensConfig):
             raise ValueError(
                 f"kernel_size is {self.kernel_size}; it must be odd, so that a block sees both sides alike."
             )
+        if self.first_share is not None and not 0 <= self.first_share <= 1:
+            raise ValueError(f"first_share is {self.first_share}; 0 to 1 is allowed.")
         if self.iterations < 1:
             raise ValueError(f"iterations is {self.iterations}; at least 1 is needed.")
 

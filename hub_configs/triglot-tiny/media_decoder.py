@@ -134,6 +134,15 @@ class SpeechDecoder(MediaDecoder):
             )
         return waveform
 
+    def check_sound(self, waveform: torch.Tensor) -> torch.Tensor:
+        """The waveform; ValueError where broken weights made samples NaN or infinite."""
+        if not bool(torch.isfinite(waveform).all()):
+            raise ValueError(
+                f"{int((~torch.isfinite(waveform)).sum())} of {waveform.numel()} samples of this {type(self).__name__} are NaN or "
+                "infinite: its weights are broken."
+            )
+        return waveform
+
     def check_voices(self, voices: Sequence[Voice | None] | None, count: int) -> list[Voice]:
         """One voice an item, the fallback where None came.
 

@@ -4,18 +4,20 @@
     fine     first Q' levels (n Q',), start, the other levels (n (Q - Q'),), n frames of `fine_seconds` ─▶ the next code
 
 Each stage is a Llama with a key-value cache; a code is drawn from its level's head alone. Other than in the paper, positions are
-times: a code's is that of its frame and level, whichever stream it is in, so that a head looks at what sounds now by a fixed
-distance and need not count. Bark's semantic, coarse and fine models are these stages with a text model in front.
+times: a code's is that of its frame and level, whichever stream it is in; and beside the code before it, each step reads what is
+given of its own frame, which would else have to be found by attention. Bark's semantic, coarse and fine models are these stages with
+a text model in front.
 
-Shapes: B items, T codes, N frames, Q levels of K entries, Q' coarse ones, L ids of a stage, D width.
+Shapes: B items, T codes, N frames, Q levels of K entries, Q' coarse ones, L ids of a stage, C given codes of a frame, D width.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache, LlamaConfig, LlamaModel
 from transformers.utils import ModelOutput
 
@@ -41,18 +43,36 @@ class AudioLmOutput(ModelOutput):
     coarse_accuracy: torch.Tensor | None = None
 
 
+class Stream(NamedTuple):
+    """What a stage reads.
+
+    Attributes:
+        ids: (L,), the given stream, the start and the codes that are written.
+        positions: (L,), of each.
+        given: How many ids are given: the given stream and the start.
+        beside: (N, C), of each frame that is or will be written what is given of it, as rows of the stage's `beside`.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    given: int
+    beside: torch.Tensor
+
+
 class AudioLmStage(nn.Module):
     """A causal transformer over a given stream, a start, and a written stream.
 
     Args:
         config: Of the model.
         given: Different ids of the given stream.
+        beside: Different codes that are given of a frame, each slot's counted apart.
         levels: The levels that are written, as a range.
     """
 
-    def __init__(self, config: AudioLmConfig, given: int, levels: range):
+    def __init__(self, config: AudioLmConfig, given: int, beside: int, levels: range):
         super().__init__()
         self.given, self.levels, self.entries = given, levels, config.level_size
+        self.beside = nn.Embedding(beside, config.hidden_size)
         body = LlamaConfig(
             vocab_size=given + 1 + len(levels) * config.level_size,
             hidden_size=config.hidden_size,
@@ -87,12 +107,19 @@ class AudioLmStage(nn.Module):
         offsets = torch.arange(len(self.levels), device=frames.device)[:, None] * self.entries
         return (frames + offsets + self.start + 1).T.flatten()
 
+    def embed(self, stream: Stream) -> torch.Tensor:
+        """(L, D): each id, and from the start on what is given of the frame of the code that follows it."""
+        states, frames = self.body.embed_tokens(stream.ids), self.beside(stream.beside).sum(1)
+        following = torch.arange(len(stream.ids) - stream.given + 1, device=states.device) // len(self.levels)
+        told = frames[following.clamp(max=len(frames) - 1)]  # after the last code of all, nothing follows
+        return torch.cat([states[: stream.given - 1], states[stream.given - 1 :] + told])
+
     def forward(
-        self, ids: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None, cache: Any = None
+        self, embedded: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor | None = None, cache: Any = None
     ) -> torch.Tensor:
-        """ids (B, L), positions (B, L) -> states (B, L, D)."""
+        """embedded (B, L, D), positions (B, L) -> states (B, L, D)."""
         output = self.body(
-            input_ids=ids,
+            inputs_embeds=embedded,
             position_ids=positions,
             attention_mask=mask,
             past_key_values=cache,
@@ -132,21 +159,24 @@ class AudioLm(CodecTokenDecoder):
     def __init__(self, config: AudioLmConfig):
         super().__init__(config)
         coarse = config.coarse_levels
-        self.coarse = AudioLmStage(config, config.codebook_size, range(coarse))
+        heard = self.aligner.slots * (config.codebook_size + 1)
+        self.coarse = AudioLmStage(config, config.codebook_size, heard, range(coarse))
         self.fine = None
         if coarse < config.levels:
-            self.fine = AudioLmStage(config, coarse * config.level_size, range(coarse, config.levels))
+            given = coarse * config.level_size
+            self.fine = AudioLmStage(config, given, given, range(coarse, config.levels))
         self.post_init()
 
     def code_tables(self) -> tuple[list[torch.Tensor], list[list[torch.Tensor]]]:
-        """See `CodecTokenDecoder.code_tables`: the fine stage reads the coarse levels, and each stage reads and writes its own."""
-        entries = self.config.level_size
-        semantic = [self.coarse.body.embed_tokens.weight[: self.config.codebook_size]]
+        """See `CodecTokenDecoder.code_tables`: each stage reads and writes its own levels, and reads what is given twice."""
+        codes, entries = self.config.codebook_size, self.config.level_size
+        beside = self.coarse.beside.weight.view(self.aligner.slots, codes + 1, -1)[:, :codes]
+        semantic = [self.coarse.body.embed_tokens.weight[:codes], *beside]
         acoustic = [list(self.coarse.tables(place)) for place in range(self.config.coarse_levels)]
         if self.fine is not None:
-            read = self.fine.body.embed_tokens.weight[: self.fine.given].view(self.config.coarse_levels, entries, -1)
-            for rows, more in zip(acoustic, read):
-                rows.append(more)
+            for table in (self.fine.body.embed_tokens.weight[: self.fine.given], self.fine.beside.weight):
+                for rows, more in zip(acoustic, table.view(self.config.coarse_levels, entries, -1)):
+                    rows.append(more)
             acoustic += [list(self.fine.tables(place)) for place in range(len(self.fine.levels))]
         return semantic, acoustic
 
@@ -157,30 +187,31 @@ class AudioLm(CodecTokenDecoder):
         places = torch.arange(levels.start, levels.stop, device=frames.device)
         return (frames[:, None] * self.config.levels + places).flatten()
 
-    def _coarse_stream(self, semantic: torch.Tensor, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Codes (T,) and the frames (Q', n) that are there already -> ids, positions, and how many ids are given."""
+    def _coarse_stream(self, semantic: torch.Tensor, frames: torch.Tensor) -> Stream:
+        """Of codes (T,) and the frames (Q', n) that are there already."""
         stage, device = self.coarse, semantic.device
         starts = torch.arange(len(semantic), device=device) * self.aligner.block_frames // self.aligner.block_codes
         place = torch.arange(frames.shape[1], device=device)
         ids = [semantic, torch.tensor([stage.start], device=device), stage.written_ids(frames)]
         # the start stands before the first frame
         positions = [starts * self.config.levels, torch.tensor([0], device=device), self._times(place, stage.levels)]
-        return torch.cat(ids), torch.cat(positions), len(semantic) + 1
+        return Stream(torch.cat(ids), torch.cat(positions), len(semantic) + 1, self.heard_codes(semantic[None])[0])
 
-    def _fine_stream(self, frames: torch.Tensor, known: int) -> tuple[torch.Tensor, torch.Tensor, int]:
-        """Frames (Q, n), of whose fine levels the first `known` are there -> ids, positions, and how many ids are given."""
+    def _fine_stream(self, frames: torch.Tensor, known: int) -> Stream:
+        """Of frames (Q, n), of whose fine levels the first `known` are there."""
         stage, device, coarse = self.fine, frames.device, self.config.coarse_levels
         assert stage is not None
         offsets = torch.arange(coarse, device=device)[:, None] * self.config.level_size
         place = torch.arange(frames.shape[1], device=device)
-        given = (frames[:coarse] + offsets).T.flatten()
+        beside = (frames[:coarse] + offsets).T
+        given = beside.flatten()
         ids = [given, torch.tensor([stage.start], device=device), stage.written_ids(frames[coarse:, :known])]
         positions = [
             self._times(place, range(coarse)),
             torch.tensor([0], device=device),
             self._times(place[:known], stage.levels),
         ]
-        return torch.cat(ids), torch.cat(positions), len(given) + 1
+        return Stream(torch.cat(ids), torch.cat(positions), len(given) + 1, beside)
 
     # ---- training
 
@@ -198,7 +229,8 @@ class AudioLm(CodecTokenDecoder):
         self.check_batch(semantic, acoustic)
         ends = [frames] * batch if lengths is None else lengths.tolist()
         window = self._fine_window()
-        coarse, fine = [], []
+        coarse: list[Stream] = []
+        fine: list[Stream] = []
         for row, end in enumerate(ends):
             codes = semantic[row, : min(semantic.shape[1], self.aligner.codes(end))]
             coarse.append(self._coarse_stream(codes, acoustic[row, : config.coarse_levels, :end]))
@@ -216,19 +248,17 @@ class AudioLm(CodecTokenDecoder):
         )
 
     @staticmethod
-    def _stage_loss(
-        stage: AudioLmStage, streams: list[tuple[torch.Tensor, torch.Tensor, int]]
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        longest = max(len(ids) for ids, _, _ in streams)
-        device = streams[0][0].device
-        ids = torch.full((len(streams), longest), stage.start, device=device)
-        positions, mask = torch.zeros_like(ids), torch.zeros_like(ids)
-        labels = torch.full_like(ids, IGNORE)
-        for row, (content, times, given) in enumerate(streams):
-            ids[row, : len(content)], positions[row, : len(content)], mask[row, : len(content)] = content, times, 1
-            labels[row, given - 1 : len(content) - 1] = content[given:]
+    def _stage_loss(stage: AudioLmStage, streams: list[Stream]) -> tuple[torch.Tensor, torch.Tensor]:
+        lengths = torch.tensor([len(stream.ids) for stream in streams], device=streams[0].ids.device)
+        embedded = pad_sequence([stage.embed(stream) for stream in streams], batch_first=True)
+        positions = pad_sequence([stream.positions for stream in streams], batch_first=True)
+        place = torch.arange(positions.shape[1], device=lengths.device)
+        labels = torch.full_like(positions, IGNORE)
+        for row, stream in enumerate(streams):
+            labels[row, stream.given - 1 : len(stream.ids) - 1] = stream.ids[stream.given :]
         # the mask is given even where nothing is padded: without it positions that do not count up mean packed sequences
-        return stage.loss(stage(ids, positions, mask), labels)
+        mask = (place < lengths[:, None]).long()
+        return stage.loss(stage(embedded, positions, mask), labels)
 
     def _fine_window(self) -> int:
         """Frames of `fine_seconds`."""
@@ -262,19 +292,22 @@ class AudioLm(CodecTokenDecoder):
     def _write(
         self,
         stage: AudioLmStage,
-        stream: tuple[torch.Tensor, torch.Tensor, int],
+        stream: Stream,
         frames: int,
         first: int,
         temperature: float,
         generator: torch.Generator,
     ) -> torch.Tensor:
         """Codes (levels of the stage, `frames`) that follow a stream; the first of them belongs to frame `first`."""
-        ids, positions, _ = stream
+        device = stream.ids.device
         cache, levels = DynamicCache(), len(stage.levels)
-        times = self._times(torch.arange(first, first + frames, device=ids.device), stage.levels)
-        states = stage(ids[None], positions[None], torch.ones_like(ids)[None], cache)[:, -1]
-        noise = gumbel((frames * levels, stage.entries), generator).to(ids.device) if temperature else None
-        written = ids.new_zeros(frames * levels)
+        times = self._times(torch.arange(first, first + frames, device=device), stage.levels)
+        told = stage.beside(stream.beside[first : first + frames]).sum(1)
+        states = stage(
+            stage.embed(stream)[None], stream.positions[None], torch.ones_like(stream.ids)[None], cache
+        )[:, -1]
+        noise = gumbel((frames * levels, stage.entries), generator).to(device) if temperature else None
+        written = stream.ids.new_zeros(frames * levels)
         for step in range(frames * levels):
             place = step % levels
             logits = stage.heads[place](states).float()[0]
@@ -285,8 +318,8 @@ class AudioLm(CodecTokenDecoder):
             code = logits.argmax()
             written[step] = code
             if step + 1 < len(written):
-                following = (code + stage.start + 1 + place * stage.entries)[None, None]
-                states = stage(following, times[step][None, None], None, cache)[:, -1]
+                embedded = stage.tables(place)[0][code] + told[(step + 1) // levels]
+                states = stage(embedded[None, None], times[step][None, None], None, cache)[:, -1]
         return written.view(frames, levels).T
 
 

@@ -87,7 +87,7 @@ class CodecDecoder(SpeechDecoder):
             float32 (T Q samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU.
 
         Raises:
-            ValueError: an empty sequence, or a code out of range.
+            ValueError: an empty sequence, a code out of range, or weights that give NaN.
         """
         self.check_codes(codes)
         self.check_voices(voices, len(codes))
@@ -97,7 +97,7 @@ class CodecDecoder(SpeechDecoder):
         levels, samples = self.config.levels, len(codes) * self.samples_per_code
         entries = codes.long() % self.config.level_size
         frames = nn.functional.pad(entries, (0, -len(entries) % levels)).view(-1, levels).T  # (Q, T)
-        return self.codec.decode(frames)[:samples]
+        return self.check_sound(self.codec.decode(frames)[:samples])
 
 
 __all__ = ["CodecDecoder"]

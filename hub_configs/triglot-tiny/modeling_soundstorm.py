@@ -21,7 +21,6 @@ from transformers.utils import ModelOutput
 from .codec_token_decoder import CodecTokenDecoder, gumbel
 from .configuration_soundstorm import SoundStormConfig
 from .conformer import Conformer
-from .rate_aligner import NO_CODE
 
 
 @dataclass
@@ -80,10 +79,7 @@ class SoundStorm(CodecTokenDecoder):
 
     def embed_semantic(self, semantic: torch.Tensor) -> torch.Tensor:
         """Codes (B, T) -> (B, N, D): the sum over the codes that a frame hears, each slot with a table of its own."""
-        places = self.aligner.heard(semantic.shape[1], semantic.device)  # (N, C)
-        codes = semantic[:, places.clamp(min=0)].masked_fill(places == NO_CODE, self.config.codebook_size)
-        slots = torch.arange(self.aligner.slots, device=semantic.device) * (self.config.codebook_size + 1)
-        return self.semantic(codes + slots).sum(2)
+        return self.semantic(self.heard_codes(semantic)).sum(2)
 
     def embed_acoustic(self, frames: torch.Tensor) -> torch.Tensor:
         """Frames (B, Q, N) with hidden codes -> (B, N, D): the sum over levels."""
@@ -115,7 +111,7 @@ class SoundStorm(CodecTokenDecoder):
         place = torch.arange(frames, device=acoustic.device)
         real = None if lengths is None else place < lengths[:, None]
         if levels is None:
-            levels = torch.randint(config.levels, (batch,), device=acoustic.device)
+            levels = self._draw_levels(batch, acoustic.device)
         if hidden is None:
             hidden, cuts = self._draw_hidden(lengths, batch, frames, acoustic.device)
         if cuts is None:
@@ -136,6 +132,14 @@ class SoundStorm(CodecTokenDecoder):
             finer_loss = self._finer_loss(states, acoustic, finer[..., None] & masked)
             output.loss = output.loss + config.finer_weight * finer_loss
         return output
+
+    def _draw_levels(self, batch: int, device: torch.device) -> torch.Tensor:
+        """Levels (B,): the first for `first_share` of the items, any other alike for the rest."""
+        config = self.config
+        if config.first_share is None or config.levels == 1:
+            return torch.randint(config.levels, (batch,), device=device)
+        finer = torch.randint(1, config.levels, (batch,), device=device)
+        return finer.masked_fill(torch.rand(batch, device=device) < config.first_share, 0)
 
     def _draw_hidden(
         self, lengths: torch.Tensor | None, batch: int, frames: int, device: torch.device

@@ -406,7 +406,8 @@ class UnitVocoder(SpeechDecoder):
             float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU.
 
         Raises:
-            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN.
+            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
+                give NaN.
         """
         self.check_codes(codes)
         checked = self.check_voices(voices, len(codes))
@@ -414,7 +415,7 @@ class UnitVocoder(SpeechDecoder):
         for item, given in zip(codes, checked):
             voice = given.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)
             noise = self._noise(len(item) * self.samples_per_code, seed)
-            waveform = self._render(item.to(self.device, self.input_dtype), voice, noise)
+            waveform = self.check_sound(self._render(item.to(self.device, self.input_dtype), voice, noise))
             over = (waveform.abs() - LOUDEST).clamp(min=0.0)
             bent = LOUDEST + (1.0 - LOUDEST) * torch.tanh(over / (1.0 - LOUDEST))
             result.append(torch.where(over > 0, bent * waveform.sign(), waveform).float().cpu())

@@ -321,6 +321,14 @@ def test_the_command_line_and_a_broken_state(dataset, encoder_dir, tmp_path):
         train_kmeans_module.main(options)
 
 
+def test_mfcc_need_no_encoder(dataset, tmp_path):
+    arguments = KmeansArguments(codebook_size=6, layer=1)
+    units = FeatureUnits.from_pretrained(train_kmeans(dataset, "mfcc", tmp_path / "floor", arguments))
+    assert (units.codebook_size, units.frame_rate, units.config.feature_dim) == (6, 25.0, 39)
+    with pytest.raises(ValueError, match="layer"):
+        train_kmeans(dataset, "mfcc", tmp_path / "no", KmeansArguments(codebook_size=6, layer=2))
+
+
 def test_broken_weights_and_data_are_errors(dataset, encoder_dir, tmp_path):
     model = BestRqForPreTraining.from_pretrained(encoder_dir)
     with torch.no_grad():
