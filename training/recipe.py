@@ -2,12 +2,20 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from ..processing.errors import TriglotError
 
 T = TypeVar("T")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of an error about an unknown name: what is nearest to it, and what there is."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"{hint} Known are {', '.join(known)}."
 
 
 def parse_arguments(cls: type[T], values: Mapping[str, Any] | None, where: str) -> T:
@@ -25,10 +33,10 @@ def parse_arguments(cls: type[T], values: Mapping[str, Any] | None, where: str) 
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key, value in values.items():
         if key not in fields:
-            near = difflib.get_close_matches(key, fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TriglotError(f"{where}: unknown key {key!r}{hint} Known keys: {', '.join(sorted(fields))}.")
-        default = fields[key].default
+            raise TriglotError(f"{where}: unknown key {key!r}{nearest(key, sorted(fields))}")
+        default, factory = fields[key].default, fields[key].default_factory
+        if factory is not dataclasses.MISSING:
+            default = factory()
         if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             values[key] = float(value)
         elif default is not dataclasses.MISSING and default is not None and not isinstance(value, type(default)):

@@ -94,15 +94,15 @@ class LmArguments:
     @property
     def task_weights(self) -> dict[str, float]:
         """{task: examples of it that a row gives on average}, 1 where nothing is said."""
-        return _task_weights("tasks", self.tasks)
+        return parse_task_weights("tasks", self.tasks)
 
     @property
     def first_task_weights(self) -> dict[str, float]:
         """The same of `first_tasks`."""
-        return _task_weights("first_tasks", self.first_tasks)
+        return parse_task_weights("first_tasks", self.first_tasks)
 
 
-def _task_weights(setting: str, tasks: str) -> dict[str, float]:
+def parse_task_weights(setting: str, tasks: str) -> dict[str, float]:
     """The weights that a setting like "ASR: 0.5, TTS" holds."""
     weights: dict[str, float] = {}
     for entry in tasks.split(","):

@@ -1,4 +1,4 @@
-"""The `triglot` command: demo | translate | transcribe | speak | init | train | evaluate | evaluate tokenizer | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | voice | init | tokenize | train | finetune | evaluate | evaluate tokenizer | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -124,6 +124,18 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--output-dir", help="instead of the recipe's own")
     train.add_argument("--stage", help="stop after this stage")
 
+    tokenize = verb("tokenize", _tokenize, "datasets as they are published -> token rows to train on, once",
+                    "triglot tokenize sources.yaml --tokenizer hub_configs/triglot-tiny/speech_tokenizer --out tokens/")  # fmt: skip
+    from .training.tokenize_arguments import add_arguments as add_tokenize_arguments
+
+    add_tokenize_arguments(tokenize)
+
+    finetune = verb("finetune", _finetune, "a checkpoint goes on learning from your own data, whole or by an adapter",
+                    "triglot finetune hub_configs/triglot-tiny --tokens tokens/ --out mine/")  # fmt: skip
+    from .training.finetune_arguments import add_arguments as add_finetune_arguments
+
+    add_finetune_arguments(finetune)
+
     evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
                     "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
     from .training.evaluate_arguments import add_arguments, add_decoder_arguments, add_tokenizer_arguments
@@ -214,6 +226,18 @@ def _train(arguments: argparse.Namespace) -> None:
     with _training_packages("training"):
         from .training.run_recipe import load_recipe, run_recipe
     run_recipe(load_recipe(arguments.recipe, arguments.output_dir), arguments.stage)
+
+
+def _tokenize(arguments: argparse.Namespace) -> None:
+    with _training_packages("tokenising"):
+        from .training.tokenize_sources import run
+    run(arguments)
+
+
+def _finetune(arguments: argparse.Namespace) -> None:
+    with _training_packages("training"):
+        from .training.finetune import run
+    run(arguments)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

@@ -303,9 +303,9 @@ class AudioLm(CodecTokenDecoder):
         cache, levels = DynamicCache(), len(stage.levels)
         times = self._times(torch.arange(first, first + frames, device=device), stage.levels)
         told = stage.beside(stream.beside[first : first + frames]).sum(1)
-        states = stage(
-            stage.embed(stream)[None], stream.positions[None], torch.ones_like(stream.ids)[None], cache
-        )[:, -1]
+        states = stage(stage.embed(stream)[None], stream.positions[None], torch.ones_like(stream.ids)[None], cache)[
+            :, -1
+        ]
         noise = gumbel((frames * levels, stage.entries), generator).to(device) if temperature else None
         written = stream.ids.new_zeros(frames * levels)
         for step in range(frames * levels):

@@ -1,12 +1,20 @@
-"""Where rows come from: a folder of save_to_disk, a parquet file, a folder of sound files, or a dataset of the Hub."""
+"""Where rows come from: a folder of save_to_disk, a file of one of many kinds, a folder of sound files, or a dataset of the Hub."""
 
+import csv
+import glob
+import itertools
+import json
 import os
+import tarfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from datasets import Audio, Dataset, Features, IterableDataset, Value, load_dataset, load_from_disk
 
 from ...processing.errors import TriglotError
 
+TABLES, JSON, ARCHIVE = (".tsv", ".csv"), (".json", ".jsonl"), ".tar"
 SOUND_FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 SOUND_FEATURES = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
 
@@ -29,29 +37,101 @@ def load_rows(path: str | os.PathLike) -> Dataset:
     return rows
 
 
-def open_rows(where: str, split: str = "train", *, streaming: bool = False) -> Dataset | IterableDataset:
-    """What `load_rows` reads, or anything `datasets.load_dataset` takes by name: a folder of sound files, a Hub id.
+def open_rows(
+    where: str,
+    split: str = "train",
+    *,
+    streaming: bool = False,
+    config: str = "",
+    header: Sequence[str] = (),
+) -> Dataset | IterableDataset:
+    """What `load_rows` reads, a table, or anything `datasets.load_dataset` takes by name: a folder of sound files, a Hub id.
 
     Args:
-        where: Path or id.
+        where: Path or id. A file may be parquet, tsv, csv, jsonl, json (rows, or captions as COCO has them) or, also with wildcards,
+            the tar files of a WebDataset.
         split: Of several.
         streaming: Read row by row, without a copy on this machine's disk; what lies here already needs none.
+        config: Of a dataset of the Hub that has several.
+        header: Names of the columns of a tsv or csv file without a line of names.
 
     Raises:
         TriglotError: nothing there, or no such split.
     """
     path = Path(where)
     saved, saved_splits = path / "state.json", path / "dataset_dict.json"  # as save_to_disk writes them
-    if path.is_file() or saved.is_file():
+    if saved.is_file() or (path.is_file() and path.suffix not in (*TABLES, *JSON, ARCHIVE)):
         return load_rows(path)
     try:
         if saved_splits.is_file():
             return load_from_disk(str(path))[split]
+        if path.suffix == ARCHIVE:
+            return _archives(where)
+        if path.is_file():
+            return _table(path, header)
         if path.is_dir() and (sounds := _sounds(path)):
             return sounds
-        return load_dataset(where, split=split, streaming=streaming)
+        return load_dataset(where, config or None, split=split, streaming=streaming)
     except Exception as error:  # of many kinds: no such folder, no such split, no network
         raise TriglotError(f"There are no rows {split!r} in {where!r}: {_first_line(error)}") from error
+
+
+def _table(path: Path, header: Sequence[str]) -> Dataset:
+    """A tsv, csv, json or jsonl file. What tsv files hold is taken as it is: no quotes, no missing values, no numbers."""
+    if path.suffix in TABLES:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            tabs = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if path.suffix == ".tsv" else {}
+            lines = list(csv.reader(file, **tabs))  # type: ignore[arg-type]
+        names, lines = (list(header), lines) if header else (lines[0] if lines else [], lines[1:])
+        lines = [line for line in lines if line]
+        for number, line in enumerate(lines, 1 if header else 2):
+            if len(line) != len(names):
+                raise ValueError(f"line {number} has {len(line)} columns, not {len(names)}: {', '.join(names)}")
+        return Dataset.from_dict({name: [line[place] for line in lines] for place, name in enumerate(names)})
+    text = path.read_text(encoding="utf-8")
+    content = (
+        [json.loads(line) for line in text.splitlines() if line.strip()]
+        if path.suffix == ".jsonl"
+        else json.loads(text)
+    )
+    if isinstance(content, dict) and {"images", "annotations"} <= set(content):  # captions as COCO has them
+        files = {image["id"]: image["file_name"] for image in content["images"]}
+        content = [{"image": files[item["image_id"]], "caption": item["caption"]} for item in content["annotations"]]
+    return Dataset.from_list(content)
+
+
+def _archives(pattern: str) -> IterableDataset:
+    """The samples of a WebDataset's tar files, one after another; datasets' own reader asks for torchcodec."""
+    paths = sorted(glob.glob(pattern))
+    if not paths:
+        raise ValueError("no file has such a name")
+    return IterableDataset.from_generator(_samples, gen_kwargs={"paths": paths})
+
+
+def _samples(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """{ending: content} of neighbours with one name: json and txt read, all else {"bytes", "path"}."""
+    for path in paths:
+        with tarfile.open(path) as archive:
+            files = (member for member in archive if member.isfile())
+            for _, members in itertools.groupby(files, lambda member: _stem(member.name)):
+                sample: dict[str, Any] = {}
+                for member in members:
+                    opened = archive.extractfile(member)
+                    assert opened is not None
+                    content, ending = opened.read(), member.name[len(_stem(member.name)) + 1 :].lower()
+                    if ending == "json":
+                        sample[ending] = json.loads(content)
+                    elif ending == "txt":
+                        sample[ending] = content.decode("utf-8")
+                    else:
+                        sample[ending] = {"bytes": content, "path": member.name}
+                yield sample
+
+
+def _stem(name: str) -> str:
+    """A path up to the first dot of the file's name."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/{file.split('.')[0]}" if folder else file.split(".")[0]
 
 
 def _sounds(folder: Path) -> Dataset | None:

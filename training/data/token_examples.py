@@ -55,7 +55,7 @@ def row_examples(
     """The examples of one row; what was recorded (noisy) is heard but not imitated.
 
     Args:
-        row: A token row.
+        row: A token row; its "weight" of a mixture counts as well.
         contents: Its `row_contents`.
         processor: Makes ids of them.
         weights: {task: how many examples of it a row gives on average}; 0.25 gives one in a quarter of the rows.
@@ -64,6 +64,7 @@ def row_examples(
     for task, weight in weights.items():
         chain = parse_chain(task)
         keys = [slot.key for slot in chain.outputs]
+        weight *= row.get("weight", 1.0)
         times = int(weight) + (rng.random() < weight % 1)
         noisy = (row.get("recorded") and "speech_source" in keys) or (
             row.get("recorded_target") and "speech_target" in keys

@@ -10,6 +10,7 @@ would speak their source sound leave them out.
 """
 
 import functools
+import json
 import os
 import random
 from collections import Counter
@@ -57,6 +58,7 @@ SCHEMA = pyarrow.schema(
 )
 
 
+FACTS = b"triglot"  # key of a shard's metadata
 ROW_KINDS = ("rows", "text_rows", "wordless_rows", "fragment_rows", "text_fragment_rows")  # on the fly, in this order
 COUNTED_SENTENCES = 5_000  # whose words say what is rare
 
@@ -94,12 +96,12 @@ class TokensArguments:
 
 
 @functools.cache
-def _tokenizer(folder: str) -> MediaTokenizer:
+def cached_tokenizer(folder: str) -> MediaTokenizer:
     """The speech tokenizer, loaded once a process."""
     return load_speech_tokenizer(folder)
 
 
-def _encode(units: MediaTokenizer, wave: np.ndarray) -> list[int]:
+def encode_wave(units: MediaTokenizer, wave: np.ndarray) -> list[int]:
     """Codes of float32 (samples,) at the tokenizer's rate."""
     return units.encode([torch.from_numpy(wave)])[0].tolist()
 
@@ -112,7 +114,7 @@ class DatasetRows:
     tokenizer_dir: str
 
     def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
-        units = _tokenizer(self.tokenizer_dir)
+        units = cached_tokenizer(self.tokenizer_dir)
         rows = datasets.load_from_disk(self.dataset_dir).select(range(first, last))
         result = []
         for number, row in enumerate(rows):
@@ -123,7 +125,7 @@ class DatasetRows:
                 else load_audio(row[column], target_rate=units.config.sampling_rate, name=name)
                 for column in ("audio", "translated_audio")
             ]
-            codes = [None if wave is None else _encode(units, wave) for wave in waves]
+            codes = [None if wave is None else encode_wave(units, wave) for wave in waves]
             result.append(
                 {
                     "speech_source": codes[0],
@@ -218,18 +220,18 @@ class DemoWorldRows:
 
     def _wordless(self, rng: random.Random) -> dict[str, Any]:
         """A sound without words, whose translation is a moment of silence."""
-        units = _tokenizer(self.tokenizer_dir)
+        units = cached_tokenizer(self.tokenizer_dir)
         rate = int(units.config.sampling_rate)
         sound = no_speech(np.random.default_rng(rng.getrandbits(64)), rng.uniform(*WORDLESS_SECONDS), rate)
         pause = np.zeros(round(PAUSE_SECONDS * rate), np.float32)
         source, target = rng.sample(self.languages, 2)
         return {
-            "speech_source": _encode(units, sound), "speech_target": _encode(units, pause), "text_source": "",
+            "speech_source": encode_wave(units, sound), "speech_target": encode_wave(units, pause), "text_source": "",
             "text_target": "", "source_language": source, "target_language": target, "recorded": True,
         }  # fmt: skip
 
     def _codes(self, text: str, language: str, speaker: str, rng: random.Random | None) -> list[int]:
-        units = _tokenizer(self.tokenizer_dir)
+        units = cached_tokenizer(self.tokenizer_dir)
         wave, rate = speak(text, language, speaker)
         wave = np.pad(wave, (0, max(0, round(SHORTEST_SECONDS * rate) - len(wave))))
         if rng is not None:
@@ -237,7 +239,7 @@ class DemoWorldRows:
             if noise.random() < OTHER_VOICE_SHARE:
                 wave = resample_voice(wave, noise)
             wave = RecordingConditions.draw(noise).apply(wave, rate, noise)
-        return _encode(units, load_audio(wave, rate, target_rate=units.config.sampling_rate))
+        return encode_wave(units, load_audio(wave, rate, target_rate=units.config.sampling_rate))
 
 
 @functools.cache
@@ -253,6 +255,21 @@ def rarest(item: Item) -> int:
     return min(counts[word] for language in SCENE_LANGUAGES for word in item.sentence(language).split())
 
 
+@dataclass(frozen=True)
+class MadeRows:
+    """The token rows of a span, and what became of the others.
+
+    Attributes:
+        rows: Token rows.
+        skipped: {"row": number, "why": reason} of those that could not be used.
+        seconds: Of sound that was encoded.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    skipped: Sequence[Mapping[str, Any]] = ()
+    seconds: float = 0.0
+
+
 def shard_path(folder: Path, index: int) -> Path:
     """Where shard `index` lies."""
     return folder / f"shard-{index:05d}.parquet"
@@ -262,9 +279,11 @@ def write_shards(
     folder: str | os.PathLike,
     count: int,
     shard_rows: int,
-    make_rows: Callable[[int, int], Sequence[Mapping[str, Any]]],
+    make_rows: Callable[[int, int], "Sequence[Mapping[str, Any]] | MadeRows"],
     *,
     workers: int = 1,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> list[Path]:
     """Makes the shards that are not there yet.
 
@@ -274,6 +293,7 @@ def write_shards(
         shard_rows: Rows of one shard.
         make_rows: (first, last + 1) -> the rows; must depend on nothing else, and be picklable for `workers` > 1.
         workers: Processes.
+        rank, ranks: Of several machines with one folder, each makes every `ranks`-th shard.
 
     Returns:
         The paths of all shards, in order.
@@ -281,22 +301,36 @@ def write_shards(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     spans = [(start, min(start + shard_rows, count)) for start in range(0, count, shard_rows)]
-    missing = [index for index in range(len(spans)) if not shard_path(folder, index).is_file()]
-    with tqdm(
-        total=count, initial=count - sum(spans[i][1] - spans[i][0] for i in missing), desc="tokenising", unit="row"
-    ) as bar:
+    mine = range(rank, len(spans), ranks)
+    missing = [index for index in mine if not shard_path(folder, index).is_file()]
+    rows_of = {index: spans[index][1] - spans[index][0] for index in mine}
+    total, left = sum(rows_of.values()), sum(rows_of[index] for index in missing)
+    with tqdm(total=total, initial=total - left, desc="tokenising", unit="row") as bar:
         for index, rows in _made(missing, spans, make_rows, workers):
-            with whole_file(shard_path(folder, index)) as partial:
-                pyarrow.parquet.write_table(
-                    pyarrow.Table.from_pylist([dict(row) for row in rows], schema=SCHEMA), partial
-                )
-            bar.update(len(rows))
+            write_shard(shard_path(folder, index), rows)
+            bar.update(rows_of[index])
     return [shard_path(folder, index) for index in range(len(spans))]
+
+
+def write_shard(path: Path, rows: "Sequence[Mapping[str, Any]] | MadeRows") -> None:
+    """Writes one shard, whole or not at all; what is known about `MadeRows` goes into the file's metadata."""
+    schema = SCHEMA
+    if isinstance(rows, MadeRows):
+        facts = {"seconds": rows.seconds, "skipped": list(rows.skipped)}
+        rows, schema = rows.rows, schema.with_metadata({FACTS: json.dumps(facts, ensure_ascii=False).encode()})
+    with whole_file(path) as partial:
+        table = pyarrow.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        pyarrow.parquet.write_table(table, partial)
+
+
+def shard_facts(path: Path) -> dict[str, Any]:
+    """{"seconds": of sound, "skipped": [{"row", "why"}]} of a shard of `MadeRows`."""
+    return json.loads(pyarrow.parquet.read_schema(path).metadata[FACTS])
 
 
 def _made(
     missing: list[int], spans: list[tuple[int, int]], make_rows: Callable, workers: int
-) -> Iterator[tuple[int, Sequence[Mapping[str, Any]]]]:
+) -> Iterator[tuple[int, Any]]:
     if workers <= 1:
         for index in missing:
             yield index, make_rows(*spans[index])

@@ -1,0 +1,182 @@
+"""`triglot finetune`: adapters that save small, load, and merge exactly; whole weights; runs that were cut off; what does not fit."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from speech_rows import sound_bytes
+from transformers import TrainerCallback
+
+from triglot import TriglotError, TriglotForConditionalGeneration, TriglotProcessor
+from triglot.cli import main
+from triglot.training import finetune as finetune_module
+from triglot.training.data.sources import Mixture, Source
+from triglot.training.finetune import FinetuneArguments, finetune
+from triglot.training.tokenize_sources import tokenise_mixture
+
+SHORT = {
+    "max_steps": 6, "batch_size": 2, "pack_length": 128, "save_steps": 2, "bf16": False, "warmup_steps": 0, "dtype": "float32",
+    "learning_rate": 5e-3,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokens(random_checkpoint, tmp_path_factory):
+    """Eight sentences in French, which the checkpoint does not know, with a translation."""
+    folder = tmp_path_factory.mktemp("mine")
+    lines = ["file\ttext\ttranslation"]
+    for number in range(8):
+        (folder / f"{number}.wav").write_bytes(sound_bytes(0.5 + 0.1 * number))
+        lines.append(f"{number}.wav\tun carré {number}\ta square {number}")
+    (folder / "mine.tsv").write_text("\n".join(lines))
+    columns = {
+        "audio": "file", "transcript": "text", "translated_transcript": "translation", "source_language": "=fr",
+        "target_language": "=en",
+    }  # fmt: skip
+    source = Source(dataset=str(folder / "mine.tsv"), name="mine", columns=columns)
+    return tokenise_mixture(Mixture([source]), random_checkpoint / "speech_tokenizer", folder / "tokens")
+
+
+def load(folder, dtype=torch.float32):
+    return TriglotForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
+
+
+@pytest.mark.parametrize("rows", ["none", "media", "seen"])
+def test_an_adapter_is_loaded_by_both_ways_and_merges_exactly(rows, random_checkpoint, tokens, tmp_path):
+    arguments = FinetuneArguments(**SHORT, lora_rank=4, trained_rows=rows)
+    folder = finetune(random_checkpoint, tokens, tmp_path, arguments)
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir() if path.suffix == ".safetensors") == [
+        "adapter_model.safetensors"
+    ]
+    ids = torch.randint(
+        len(load(folder).get_input_embeddings().weight), (2, 40), generator=torch.Generator().manual_seed(0)
+    )
+    wrapped = (
+        PeftModel.from_pretrained(load(random_checkpoint, torch.float64), str(tmp_path / "adapter")).double().eval()
+    )
+    loaded = load(random_checkpoint, torch.float64)
+    loaded.load_adapter(str(tmp_path / "adapter"))
+    loaded.double()
+    with torch.no_grad():
+        before = load(random_checkpoint, torch.float64)(ids).logits
+        one, two = wrapped(ids).logits, loaded(ids).logits
+        merged = wrapped.merge_and_unload()(ids).logits
+        saved = load(folder)(ids).logits
+    assert float((one - before).abs().max()) > 1e-3  # it learnt something
+    assert float((one - merged).abs().max()) < 1e-10
+    torch.testing.assert_close(two, one, rtol=0, atol=1e-10)
+    torch.testing.assert_close(saved.double(), merged, rtol=0, atol=2e-5)
+
+    old, new = (load(where).get_input_embeddings().weight for where in (random_checkpoint, folder))
+    changed = set((old != new).any(1).nonzero()[:, 0].tolist())
+    processor = TriglotProcessor.from_pretrained(folder)
+    text = processor.modalities[0]["size"]
+    assert {"none": not changed, "media": min(changed, default=0) >= text, "seen": text > min(changed, default=text)}[
+        rows
+    ]
+    assert rows == "none" or 0 < len(changed) < len(old)
+
+
+def test_the_new_checkpoint_is_whole_and_knows_the_language(random_checkpoint, tokens, tmp_path):
+    from transformers import pipeline
+
+    folder = finetune(random_checkpoint, tokens, tmp_path, FinetuneArguments(**SHORT))
+    facts = json.loads((tmp_path / "adapter" / "triglot_adapter.json").read_text())
+    assert facts["languages"] == ["en", "es", "fr"] and facts["modalities"][1]["fingerprint"]
+    transcribe = pipeline("speech-recognition", model=str(folder))
+    assert isinstance(transcribe(sound_bytes(0.6), language="French")["text"], str)
+    for part in ("speech_tokenizer", "speech_decoder"):
+        ours, theirs = (load_file(where / part / "model.safetensors") for where in (folder, random_checkpoint))
+        assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and set(ours) == set(theirs)
+
+
+def test_all_weights_learn_without_an_adapter(random_checkpoint, tokens, tmp_path):
+    arguments = FinetuneArguments(
+        **{**SHORT, "max_steps": 60, "save_steps": 60}, lora_rank=0, optimizer="muon", tasks="MT, ASR: 0.5"
+    )
+    folder = finetune(random_checkpoint, tokens, tmp_path, arguments)
+    assert not (tmp_path / "adapter").exists()
+    old, new = load(random_checkpoint).state_dict(), load(folder).state_dict()
+    assert all(not torch.equal(old[name], new[name]) for name in old if name.endswith("proj.weight"))
+    state = json.loads((tmp_path / "checkpoints" / "checkpoint-60" / "trainer_state.json").read_text())
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    assert losses and losses[-1] < 6
+
+
+class Stop(TrainerCallback):
+    """Ends a run before step `at`, as a kill would."""
+
+    def __init__(self, at: int):
+        self.at = at
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_a_run_that_was_cut_off_ends_alike(rank, random_checkpoint, tokens, tmp_path, monkeypatch):
+    arguments = FinetuneArguments(**SHORT, lora_rank=rank, trained_rows="seen")
+    whole = finetune(random_checkpoint, tokens, tmp_path / "whole", arguments)
+    trainer = finetune_module.Trainer
+    monkeypatch.setattr(finetune_module, "Trainer", lambda **kwargs: trainer(**kwargs, callbacks=[Stop(3)]))
+    with pytest.raises(KeyboardInterrupt):
+        finetune(random_checkpoint, tokens, tmp_path / "cut", arguments)
+    assert not (tmp_path / "cut" / "checkpoint").exists()
+    monkeypatch.setattr(finetune_module, "Trainer", trainer)
+    with pytest.raises(TriglotError, match="other settings"):
+        finetune(
+            random_checkpoint,
+            tokens,
+            tmp_path / "cut",
+            FinetuneArguments(**{**SHORT, "learning_rate": 1.0}, lora_rank=rank),
+        )
+    cut = finetune(random_checkpoint, tokens, tmp_path / "cut", arguments)
+    ours, theirs = load(cut).state_dict(), load(whole).state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_what_does_not_fit_is_told(random_checkpoint, tokens, tmp_path):
+    with pytest.raises(TriglotError, match="no checkpoint"):
+        finetune(tmp_path / "none", tokens, tmp_path / "out")
+    with pytest.raises(TriglotError, match="no tokenised sources"):
+        finetune(random_checkpoint, tmp_path, tmp_path / "out")
+    other = tmp_path / "other"
+    shutil.copytree(tokens, other)
+    facts = json.loads((other / "mixture.json").read_text())
+    (other / "mixture.json").write_text(json.dumps({**facts, "tokenizer": "0" * 64}))
+    with pytest.raises(TriglotError, match="tokenise with its own"):
+        finetune(random_checkpoint, other, tmp_path / "out")
+    with pytest.raises(TriglotError, match="No row gives an example"):
+        finetune(random_checkpoint, tokens, tmp_path / "out", FinetuneArguments(tasks="S2ST"))
+    with pytest.raises(TriglotError, match="bitsandbytes"):
+        finetune(random_checkpoint, tokens, tmp_path / "out", FinetuneArguments(quantized=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"trained_rows": "all"}, "none, media, seen"),
+        ({"lora_rank": -1}, "lora_rank is -1"),
+        ({"optimizer": "muon"}, "adapter is trained by adamw"),
+        ({"quantized": True, "lora_rank": 0}, "cannot learn"),
+        ({"dtype": "int8"}, "dtype"),
+        ({"tasks": "ASRR"}, "ASRR"),
+    ],
+)
+def test_bad_settings_are_told(settings, message):
+    with pytest.raises(TriglotError, match=message):
+        FinetuneArguments(**settings)
+
+
+def test_the_command_line(random_checkpoint, tokens, tmp_path, capsys):
+    words = ["finetune", str(random_checkpoint), "--tokens", str(tokens), "--out", str(tmp_path)]
+    short = ["--set", "bf16=false", "--set", "pack_length=128", "--max-steps", "2", "--tasks", "MT"]
+    assert main([*words, *short, "--learning-rate", "1e-3"]) == 0
+    assert capsys.readouterr().out.strip().endswith(str(tmp_path / "checkpoint"))
+    assert main([*words, "--set", "lora_alfa=3"]) == 2
+    assert "did you mean 'lora_alpha'" in capsys.readouterr().err
+    assert main([*words, "--set", "lora_alpha"]) == 2

@@ -1,0 +1,165 @@
+"""Sources -> token rows: the sound of every row as codes, once; what cannot be used is passed over, counted and listed.
+
+    Source ─ open_source ─ rows ─ fields_of ─ speech tokenizer ─▶ FOLDER/name/shard-00007.parquet
+
+A shard is whole or absent, so a run that was killed goes on; ranks of `torchrun` or `accelerate launch` share the shards out.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+from tqdm.auto import tqdm
+
+from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ...processing.audio_io import load_audio
+from ...processing.errors import TriglotError
+from ...processing.whole_files import whole_file
+from .sources import LANGUAGES, Source, fields_of, open_source
+from .token_rows import MadeRows, cached_tokenizer, encode_wave, shard_path, write_shard, write_shards
+
+SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
+TEXTS = {"transcript": "text_source", "translated_transcript": "text_target"}
+END_FILE = "end.json"  # of a stream: how many shards it gave
+HOPELESS = 20  # unusable rows of a shard without a usable one, after which the fault is not theirs
+
+
+@functools.cache
+def _opened(settings: str) -> Any:
+    """A source's rows, opened once a process."""
+    return open_source(Source(**json.loads(settings)))
+
+
+def settings_of(source: Source) -> str:
+    """All settings of a source as text."""
+    return json.dumps(dataclasses.asdict(source), sort_keys=True)
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """Token rows of a source that lies on the disk."""
+
+    source: Source
+    tokenizer_dir: str
+
+    def __call__(self, first: int, last: int) -> MadeRows:
+        rows = _opened(settings_of(self.source))
+        numbered = ((number, rows[number]) for number in range(first, last))
+        return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir))
+
+
+def token_rows_of(
+    source: Source, numbered: Iterator[tuple[int, Mapping[str, Any]]], units: MediaTokenizer
+) -> MadeRows:
+    """The token rows of some rows.
+
+    Args:
+        source: Says what is what.
+        numbered: (number, row).
+        units: Speech tokenizer.
+
+    Raises:
+        TriglotError: all of many rows are unusable.
+    """
+    made, skipped, seconds = [], [], 0.0
+    for number, row in numbered:
+        try:
+            token_row, lasts = _token_row(source, row, units)
+        except (TriglotError, ValueError) as error:
+            skipped.append({"row": number, "why": str(error)})
+        else:
+            made.append(token_row)
+            seconds += lasts
+    if not made and len(skipped) >= HOPELESS:
+        raise TriglotError(
+            f"{source.name}: none of {len(skipped)} rows can be used. Row {skipped[0]['row']}: {skipped[0]['why']}"
+        )
+    return MadeRows(made, skipped, seconds)
+
+
+def _token_row(source: Source, row: Mapping[str, Any], units: MediaTokenizer) -> tuple[dict[str, Any], float]:
+    """The token row, and the seconds of its sound."""
+    fields, rate, seconds = fields_of(source, row), int(units.config.sampling_rate), 0.0
+    if "source_language" not in fields:
+        raise TriglotError("The language is missing.")
+    result = {column: fields[key] for key, column in TEXTS.items() if key in fields}
+    for key, column in SPEECH.items():
+        if key not in fields:
+            continue
+        wave = load_audio(fields[key], target_rate=rate, name=key)
+        lasts = len(wave) / rate
+        if not source.min_seconds <= lasts <= source.max_seconds:
+            raise TriglotError(
+                f"{key} lasts {lasts:.2f} s; kept is {source.min_seconds:g} to {source.max_seconds:g} s."
+            )
+        result[column] = encode_wave(units, wave)
+        seconds += lasts
+    if len(result) < 2:
+        raise TriglotError(f"A task needs two of speech and texts; there is {', '.join(fields)}.")
+    languages = {key: fields[key] for key in LANGUAGES if key in fields}
+    return {**result, **languages, "speaker": fields.get("speaker"), "recorded": False}, seconds
+
+
+def tokenise_source(
+    source: Source,
+    tokenizer_dir: str,
+    folder: Path,
+    *,
+    shard_rows: int = 500,
+    workers: int = 1,
+    rank: int = 0,
+    ranks: int = 1,
+) -> None:
+    """Makes the shards of a source that are not there yet.
+
+    Args:
+        source: On the disk or streamed.
+        tokenizer_dir: Folder of the speech tokenizer.
+        folder: Of the shards.
+        shard_rows: Rows of the source a shard.
+        workers: Processes; a stream has one.
+        rank, ranks: Each rank makes every `ranks`-th shard.
+    """
+    rows = _opened(settings_of(source))
+    if isinstance(rows, Dataset):
+        if not len(rows):
+            raise TriglotError(f"{source.name} has no rows{' that its filters let pass' if source.filters else ''}.")
+        make_rows = SourceRows(source, tokenizer_dir)
+        write_shards(folder, len(rows), shard_rows, make_rows, workers=workers, rank=rank, ranks=ranks)
+        with whole_file(folder / END_FILE) as partial:
+            partial.write_text(json.dumps({"shards": -(-len(rows) // shard_rows)}), encoding="utf-8")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    units, done = cached_tokenizer(tokenizer_dir), 0
+    if (folder / END_FILE).is_file():  # written by any rank that came to the end
+        count = json.loads((folder / END_FILE).read_text(encoding="utf-8"))["shards"]
+        if all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
+            return
+    while done % ranks != rank or shard_path(folder, done).is_file():
+        done += 1
+    stream = enumerate(rows.skip(done * shard_rows), done * shard_rows)
+    with tqdm(desc=f"tokenising {source.name}", unit="row", initial=done * shard_rows) as bar:
+        while piece := _piece(stream, shard_rows, source):
+            if done % ranks == rank:
+                write_shard(shard_path(folder, done), token_rows_of(source, iter(piece), units))
+            done += 1
+            bar.update(len(piece))
+    if not done:
+        raise TriglotError(f"{source.name} has no rows.")
+    with whole_file(folder / END_FILE) as partial:
+        partial.write_text(json.dumps({"shards": done}), encoding="utf-8")
+
+
+def _piece(stream: Iterator[tuple[int, Any]], count: int, source: Source) -> list[tuple[int, Any]]:
+    try:
+        return list(itertools.islice(stream, count))
+    except Exception as error:  # of any kind: a shard that is cut off, a network that is gone
+        raise TriglotError(
+            f"{source.name}: the stream broke: {error}. What was done is kept; the same call goes on."
+        ) from error

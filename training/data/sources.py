@@ -1,0 +1,404 @@
+"""Sources: datasets as they are published, each mapped to the fields that tasks are made of.
+
+    sources.yaml ─ load_sources ─▶ [Source] ─ open_source ─▶ rows of the dataset's own columns
+                                             ─ fields_of ──▶ {"audio", "transcript", "translated_audio", "translated_transcript",
+                                                              "image", "caption", "source_language", "target_language", "speaker"}
+
+A row yields every task that its fields allow (AudioPaLM, arXiv 2306.12925, section 4.1). Layouts of well-known datasets lie in
+`layouts/`, one YAML file each; a new one is one more file.
+"""
+
+import dataclasses
+import functools
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from datasets import Audio, Dataset, Image, IterableDataset
+
+from ...processing.errors import TriglotError
+from ...processing.languages import resolve_language
+from ..recipe import nearest, parse_arguments
+from .load_rows import open_rows
+
+FIELDS = (
+    "audio", "transcript", "translated_audio", "translated_transcript", "image", "caption", "source_language", "target_language",
+    "speaker",
+)  # fmt: skip
+MEDIA = ("audio", "translated_audio", "image")
+LANGUAGES = ("source_language", "target_language")
+CONSTANT = "="  # before what is the same in all rows
+CONDITIONS = ("min", "max", "is", "not")
+PLACES = ("from", "to", "split")  # what a layout may ask for in braces
+
+
+@dataclass(frozen=True)
+class Source:
+    """One dataset of a mixture.
+
+    Attributes:
+        dataset: Hub id, folder of save_to_disk, of parquet files or of sound files, or a file: parquet, tsv, csv, json, jsonl, COCO
+            captions (json), WebDataset (tar, with wildcards).
+        name: In summaries and of its folder of tokens; default: the layout's name and the languages.
+        layout: Name of a packaged layout, or a YAML file of one, whose settings stand where none are given.
+        config: Of a dataset of the Hub.
+        split: Likewise.
+        streaming: Read row by row, without a copy on the disk.
+        languages: {"from": ISO code or name, "to": ...}; a layout writes {from} and {to} for them.
+        header: Names of the columns of a tsv or csv file that has no line of names.
+        join: {"dataset": ..., "key": column, "header": ..., "config": ..., "prefix": ""}: columns of a second table, by a column that
+            both have.
+        columns: {field: column}; "translation.en" for a column inside a column, "{path}.wav" to put columns together, "=de" for
+            what is the same in every row.
+        folders: {field: folder} that paths in a column of media are relative to; default: that of the file.
+        filters: {column: condition}, a value, a list of allowed values, or {"min", "max", "is", "not"}.
+        min_seconds, max_seconds: Of the audio that is kept.
+        limit: Most rows; 0 for all.
+        weight: How often its rows are taken, against 1 of others.
+    """
+
+    dataset: str = ""
+    name: str = ""
+    layout: str = ""
+    config: str = ""
+    split: str = "train"
+    streaming: bool = False
+    languages: Mapping[str, str] = field(default_factory=dict)
+    header: Sequence[str] = field(default_factory=list)
+    join: Mapping[str, Any] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    min_seconds: float = 0.2
+    max_seconds: float = 30.0
+    limit: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Sources with what they share.
+
+    Attributes:
+        sources: With different names.
+        temperature: Of sampling by language: a language with a share p of the rows gets one proportional to p ** (1 / temperature).
+    """
+
+    sources: Sequence[Source]
+    temperature: float = 1.0
+
+
+def load_sources(file: str | Path) -> Mixture:
+    """Reads and checks a YAML file {"sources": [...], "temperature": 1.0}.
+
+    Raises:
+        TriglotError: no such file, no YAML, an unknown key, field, layout or condition (the nearest known one is named), or a
+            number out of range.
+    """
+    path = Path(file)
+    content = _yaml(path, "sources")
+    unknown = sorted(set(content) - {"sources", "temperature"})
+    if unknown or not isinstance(content.get("sources"), list) or not content["sources"]:
+        raise TriglotError(
+            f"{path}: a list `sources` is needed, and `temperature` beside it; it has {sorted(content)}."
+        )
+    sources = [
+        _source(entry, f"{path.name}, source {number}", path.parent)
+        for number, entry in enumerate(content["sources"], 1)
+    ]
+    names = [source.name for source in sources]
+    if len(set(names)) < len(names):
+        raise TriglotError(f"{path}: two sources have one name: {', '.join(names)}; give each its own with `name`.")
+    temperature = content.get("temperature", 1.0)
+    if not isinstance(temperature, (int, float)) or not temperature > 0:
+        raise TriglotError(f"{path}: temperature is {temperature!r}; a number above 0 is needed.")
+    return Mixture(sources, float(temperature))
+
+
+def layout_names() -> list[str]:
+    """Of the packaged layouts."""
+    return sorted(entry.name.removesuffix(".yaml") for entry in _layouts().iterdir() if entry.name.endswith(".yaml"))
+
+
+def _layouts() -> Any:
+    return resources.files(__package__) / "layouts"
+
+
+def _yaml(path: Path, what: str) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TriglotError(f"There is no {what} {str(path)!r}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TriglotError(f"{path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise TriglotError(f"{path} must be a mapping.")
+    return content
+
+
+def _source(entry: Any, where: str, beside: Path) -> Source:
+    """One entry with its layout's settings under its own; paths are relative to the file that names them."""
+    if not isinstance(entry, dict):
+        raise TriglotError(f"{where}: a mapping is needed; it is {entry!r}.")
+    source = parse_arguments(Source, entry, where)
+    if source.layout:
+        packaged = _layouts() / f"{source.layout}.yaml"
+        own = beside / source.layout
+        if not own.is_file() and not packaged.is_file():
+            raise TriglotError(f"{where}: unknown layout {source.layout!r}{nearest(source.layout, layout_names())}")
+        settings = _yaml(own if own.is_file() else Path(str(packaged)), "layout")
+        places = {**dict.fromkeys(PLACES[:2], ""), **source.languages, "split": source.split}
+        source = parse_arguments(
+            Source, _merged(_placed(settings, places, where), entry), f"{where} ({source.layout})"
+        )
+    _check(source, where)
+    name = source.name or "-".join(
+        part for part in (source.layout or Path(source.dataset).stem, *source.languages.values()) if part
+    )
+    dataset, join = _beside(source.dataset, beside), dict(source.join)
+    if join:
+        join["dataset"] = _beside(join["dataset"], beside)
+    folders = {key: _beside(folder, beside) for key, folder in source.folders.items()}
+    return dataclasses.replace(source, name=name, dataset=dataset, join=join, folders=folders)
+
+
+def _placed(value: Any, places: Mapping[str, str], where: str) -> Any:
+    """A layout's settings with {from}, {to} and {split} filled in; other braces are columns."""
+    if isinstance(value, dict):
+        return {key: _placed(item, places, where) for key, item in value.items()}
+    if isinstance(value, str):
+        for place, given in places.items():
+            if f"{{{place}}}" in value and not given:
+                raise TriglotError(f"{where}: the layout needs languages: {{{place}: ...}}.")
+            value = value.replace(f"{{{place}}}", given)
+    return value
+
+
+def _merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Mappings inside mappings are put together; an entry of None takes a layout's away."""
+    result = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return {key: value for key, value in result.items() if value is not None}
+
+
+def _beside(path: str, folder: Path) -> str:
+    """A path relative to `folder` where something lies there, else as it is: a Hub id."""
+    there = folder / path
+    found = (
+        there.exists() or (any(character in path for character in "*?") and any(folder.glob(path))) if path else False
+    )
+    return str(there) if found else path
+
+
+def _check(source: Source, where: str) -> None:
+    if not source.dataset:
+        raise TriglotError(f"{where}: `dataset` is missing: a Hub id, a folder or a file.")
+    for name, given, known in (
+        ("columns", source.columns, FIELDS),
+        ("folders", source.folders, MEDIA),
+        ("languages", source.languages, PLACES[:2]),
+        ("join", source.join, ("dataset", "key", "header", "config", "prefix")),
+    ):
+        for key in given:
+            if key not in known:
+                raise TriglotError(f"{where}: unknown key {key!r} in {name}{nearest(key, known)}")
+    for key, column in source.columns.items():
+        if not isinstance(column, str) or not column:
+            raise TriglotError(f"{where}: columns: {key} is {column!r}; the name of a column is needed.")
+    if source.join and not {"dataset", "key"} <= set(source.join):
+        raise TriglotError(f"{where}: join needs `dataset` and `key`; it has {sorted(source.join)}.")
+    for column, condition in source.filters.items():
+        for key in condition if isinstance(condition, dict) else ():
+            if key not in CONDITIONS:
+                raise TriglotError(f"{where}: unknown condition {key!r} of {column}{nearest(key, CONDITIONS)}")
+    if not source.columns:
+        raise TriglotError(
+            f"{where}: `columns` is missing: which column is audio, which transcript ...; {', '.join(FIELDS)}."
+        )
+    if "source_language" not in source.columns:
+        raise TriglotError(f'{where}: columns lack source_language; name a column, or the language, as in "=de".')
+    if bool({"translated_audio", "translated_transcript"} & set(source.columns)) != (
+        "target_language" in source.columns
+    ):
+        raise TriglotError(
+            f"{where}: a translation and its target_language belong together; columns are {dict(source.columns)}."
+        )
+    for key in LANGUAGES:
+        if source.columns.get(key, "").startswith(CONSTANT):
+            resolve_language(source.columns[key][1:], role=f"{where}: {key}")
+    if not 0 <= source.min_seconds < source.max_seconds or source.limit < 0 or not 0 < source.weight < 1_000:
+        raise TriglotError(
+            f"{where}: min_seconds {source.min_seconds}, max_seconds {source.max_seconds}, limit {source.limit}, weight "
+            f"{source.weight}; seconds count up from 0, limit is at least 0, weight above 0."
+        )
+
+
+# ---- the rows of a source
+
+
+def open_source(source: Source) -> Dataset | IterableDataset:
+    """The rows with their own columns, joined and filtered; sound and pictures undecoded.
+
+    Raises:
+        TriglotError: nothing there, or a column that the rows lack (the nearest one is named).
+    """
+    rows = open_rows(
+        source.dataset, source.split, streaming=source.streaming, config=source.config, header=source.header
+    )
+    rows = _undecoded(rows)
+    if source.join:
+        rows = _joined(rows, source)
+    _check_columns(rows, source)
+    if source.filters:
+        rows = rows.filter(functools.partial(_fits, filters=source.filters))
+    if source.limit:
+        rows = (
+            rows.select(range(min(source.limit, len(rows)))) if isinstance(rows, Dataset) else rows.take(source.limit)
+        )
+    return rows
+
+
+def _undecoded(rows: Any) -> Any:
+    """Sound and pictures as bytes and paths, which need no packages to be read."""
+    for name, feature in (rows.features or {}).items():
+        if isinstance(feature, (Audio, Image)) and feature.decode:
+            rows = rows.cast_column(name, type(feature)(decode=False))
+    return rows
+
+
+def _joined(rows: Any, source: Source) -> Any:
+    """Rows that both tables have, with the columns of both."""
+    join, key, prefix = source.join, source.join["key"], source.join.get("prefix", "")
+    other = _undecoded(
+        open_rows(join["dataset"], source.split, config=join.get("config", ""), header=join.get("header", ()))
+    )
+    for table, columns in ((source.dataset, rows.column_names), (join["dataset"], other.column_names)):
+        if columns is not None and key not in columns:
+            raise TriglotError(f"{source.name}: {table!r} has no column {key!r}{nearest(key, columns)}")
+    names = [name for name in other.column_names if name != key]
+    if same := sorted({prefix + name for name in names} & set(rows.column_names or ())):
+        raise TriglotError(f"{source.name}: both tables have {', '.join(same)}; give the second one's a `prefix`.")
+    place = {value: number for number, value in enumerate(other[key])}
+
+    def known(row: dict[str, Any]) -> bool:
+        return row[key] in place
+
+    def extended(row: dict[str, Any]) -> dict[str, Any]:
+        found = other[place[row[key]]]
+        return {prefix + name: found[name] for name in names}
+
+    return rows.filter(known).map(extended)
+
+
+def _fits(row: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
+    return all(_meets(_inside(row, column), condition) for column, condition in filters.items())
+
+
+def _meets(value: Any, condition: Any) -> bool:
+    if isinstance(condition, (list, tuple)):
+        return value in condition or str(value) in map(str, condition)
+    if not isinstance(condition, Mapping):
+        return value == condition or str(value) == str(condition)
+    for key, wanted in condition.items():
+        if key in ("is", "not"):
+            if _meets(value, wanted) != (key == "is"):
+                return False
+            continue
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return False
+        if (number < wanted) if key == "min" else (number > wanted):
+            return False
+    return True
+
+
+def _columns_of(specification: str) -> list[str]:
+    """The columns that a specification reads: none, one, or those in braces."""
+    if specification.startswith(CONSTANT):
+        return []
+    inside = [name for _, name, _, _ in string.Formatter().parse(specification) if name]
+    return inside or [specification]
+
+
+def _check_columns(rows: Any, source: Source) -> None:
+    names = rows.column_names
+    if names is None:  # a stream may not know them before its first row
+        first = next(iter(rows), None)
+        names = list(first or ())
+    wanted = {column: f"columns: {key}" for key, text in source.columns.items() for column in _columns_of(text)}
+    wanted |= dict.fromkeys(source.filters, "filters")
+    for column, where in wanted.items():
+        if column not in names and column.split(".")[0] not in names:
+            raise TriglotError(f"{source.name}, {where}: the dataset has no column {column!r}{nearest(column, names)}")
+
+
+def _inside(row: Mapping[str, Any], column: str) -> Any:
+    """A value, also of a column inside a column."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for part in column.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a row that hold something: texts stripped, languages as ISO codes, media as `load_audio` takes them.
+
+    Raises:
+        TriglotError: an unknown language.
+    """
+    found: dict[str, Any] = {}
+    for key, specification in source.columns.items():
+        value = _value(row, specification)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        if key in MEDIA:
+            found[key] = _located(value, _folder(source, key))
+        elif key in LANGUAGES:
+            found[key] = _language(str(value), key)
+        else:
+            found[key] = str(value).strip()
+    return found
+
+
+def _value(row: Mapping[str, Any], specification: str) -> Any:
+    if specification.startswith(CONSTANT):
+        return specification[1:]
+    if "{" in specification:
+        return specification.format_map(row)
+    return _inside(row, specification)
+
+
+def _folder(source: Source, key: str) -> Path:
+    """What paths of a field are relative to."""
+    if key in source.folders:
+        return Path(source.folders[key])
+    path = Path(source.dataset)
+    return path.parent if path.is_file() else path
+
+
+def _located(value: Any, folder: Path) -> Any:
+    """Bytes stay; a relative path becomes one in `folder`."""
+    if isinstance(value, Mapping):
+        if value.get("bytes") is None and isinstance(value.get("path"), str):
+            return str(folder / value["path"])
+        return value
+    return str(folder / value) if isinstance(value, str) else value
+
+
+@functools.cache
+def _language(value: str, role: str) -> str:
+    """ "zh-CN", "de_de" and "German" -> ISO 639-1."""
+    short = value.replace("_", "-").split("-")[0]
+    return resolve_language(short, role=role)
+
+
+__all__ = ["FIELDS", "Mixture", "Source", "fields_of", "layout_names", "load_sources", "open_source"]

@@ -1,0 +1,267 @@
+"""`triglot finetune`: a checkpoint goes on learning from token rows, whole or by an adapter (LoRA, arXiv 2106.09685).
+
+    CHECKPOINT + folder of `triglot tokenize` ─ every task the rows allow ─ packed ─ Trainer ─▶ OUT/adapter     some MB, for PEFT
+                                                                                            ─▶ OUT/checkpoint  merged, as for the Hub
+
+An adapter holds low-rank changes of the layers, and whole rows for ids of the vocabulary (`trained_rows`), all others staying
+bit-identical. `peft.PeftModel.from_pretrained(model, OUT/adapter)` and `model.load_adapter(OUT/adapter)` load it.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModel, Trainer, set_seed
+
+from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
+from ..processing.errors import TriglotError
+from ..processing.processing_triglot import TriglotProcessor
+from ..processing.whole_files import whole_file, whole_folder
+from .data.mixture import held_tasks, read_mixture, read_mixture_file
+from .data.packing import PackedRows
+from .data.token_examples import token_examples
+from .finetune_arguments import NAMED
+from .packed_attention import use_packed_attention
+from .recipe import parse_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
+from .train_lm import WeighedLoss, parse_task_weights
+
+ROWS = ("none", "media", "seen")
+ADAPTER, CHECKPOINT, FACTS_FILE = "adapter", "checkpoint", "triglot_adapter.json"
+
+
+@dataclass(frozen=True)
+class FinetuneArguments:
+    """Settings of `finetune`."""
+
+    tasks: str = (
+        ""  # comma between; "ASR: 0.5" for examples of half of the rows; "" for all single tasks that the rows allow
+    )
+    lora_rank: int = 16  # 0: no adapter, all weights learn
+    lora_alpha: int = 32
+    lora_dropout: float = 0.0
+    lora_targets: str = "all-linear"  # or names of linear layers, space between: "q_proj v_proj"
+    trained_rows: str = (
+        "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data)
+    )
+    quantized: bool = False  # QLoRA: the frozen weights in 4 bits; needs bitsandbytes and a GPU
+    pack_length: int = 432  # ids of a packed row
+    max_steps: int = 1_000
+    batch_size: int = 5  # packed rows per step and device
+    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers; all weights only
+    learning_rate: float = 2e-3
+    warmup_steps: int = 50
+    decay_steps: int = 0  # above 0: the rate stays at its peak until the last so many steps; 0: cosine from the start
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    media_weight: float = 0.5  # of a media code in the loss, beside 1 of a text id
+    gradient_checkpointing: bool = False
+    packed_attention: bool = True  # attention example by example instead of a mask over the row; on a CPU only
+    bf16: bool = True
+    dtype: str = "bfloat16"  # of the saved checkpoint
+    save_steps: int = 200
+    logging_steps: int = 50
+
+    def __post_init__(self):
+        check_optimizer(self.optimizer)
+        if self.trained_rows not in ROWS:
+            raise TriglotError(f"trained_rows is {self.trained_rows!r}; allowed is {', '.join(ROWS)}.")
+        if self.dtype not in ("float32", "float16", "bfloat16"):
+            raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
+        if self.lora_rank < 0 or self.max_steps < 1 or not 0 < self.media_weight <= 1:
+            raise TriglotError(
+                f"lora_rank is {self.lora_rank}, max_steps {self.max_steps}, media_weight {self.media_weight}; a rank is at least "
+                "0, there is at least 1 step, and the weight is above 0, up to 1."
+            )
+        if self.lora_rank and self.optimizer == "muon":
+            raise TriglotError("optimizer is muon, which turns whole matrices; an adapter is trained by adamw.")
+        if self.quantized and not self.lora_rank:
+            raise TriglotError("quantized weights cannot learn; give a lora_rank above 0 with them.")
+        if self.tasks:
+            parse_task_weights("tasks", self.tasks)
+
+
+def finetune(
+    checkpoint: str | os.PathLike,
+    tokens_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    arguments: FinetuneArguments | None = None,
+    *,
+    seed: int = 0,
+) -> Path:
+    """Trains a checkpoint on token rows and writes a new one.
+
+    Args:
+        checkpoint: Folder or Hub id, with model, processor and codecs.
+        tokens_dir: Folder of `triglot tokenize`, made with the checkpoint's own speech tokenizer.
+        output_dir: Becomes a folder with `adapter` (for a rank above 0), `checkpoint`, and `checkpoints`, the run's state.
+        arguments: Settings; default: `FinetuneArguments()`.
+        seed: Of the adapter, the packing and the order of the data.
+
+    Returns:
+        The new checkpoint, `output_dir`/checkpoint.
+
+    Raises:
+        TriglotError: no checkpoint, codes of another tokenizer, tasks without data, or checkpoints of other settings.
+    """
+    arguments = arguments or FinetuneArguments()
+    output_dir, checkpoint = Path(output_dir), os.fspath(checkpoint)
+    processor = _processor(checkpoint)
+    facts = read_mixture_file(Path(tokens_dir))
+    speech = next((entry for entry in processor.modalities if entry["name"] == "speech"), {})
+    if speech.get("fingerprint") != facts["tokenizer"]:
+        raise TriglotError(
+            f"{os.fspath(tokens_dir)!r} holds codes of the tokenizer {facts['tokenizer'][:12]}; {checkpoint!r} was trained on those of "
+            f"{(speech.get('fingerprint') or 'none')[:12]}: tokenise with its own speech_tokenizer."
+        )
+    rows = read_mixture(tokens_dir)
+    spoken = dict.fromkeys(row[key] for row in rows for key in ("source_language", "target_language") if row.get(key))
+    processor.languages += [language for language in spoken if language not in processor.languages]
+    weights = parse_task_weights("tasks", arguments.tasks) if arguments.tasks else _allowed(rows)
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": facts["tokenizer"]})
+
+    set_seed(seed)
+    model: Any = _load_model(checkpoint, arguments)
+    examples = token_examples(rows, processor, weights, seed)
+    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
+    print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+    settings = trainer_arguments(
+        output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
+    )
+    if arguments.packed_attention and not use_packed_attention(model, settings.device):
+        print("packed_attention is for a CPU and for plain causal attention: this model keeps its own")
+    if arguments.lora_rank:
+        seen = {token for example in examples for token in example["input_ids"]}
+        model = get_peft_model(model, lora_config(model, processor, arguments, seen))
+        model.print_trainable_parameters()
+    trainer = Trainer(
+        model=model,
+        args=settings,
+        train_dataset=packed,
+        optimizers=chosen_optimizers(model, arguments),
+        compute_loss_func=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+    )
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        trained = trainer.accelerator.unwrap_model(trainer.model).cpu()
+        if arguments.lora_rank:
+            save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
+            if arguments.quantized:  # merging into 4 bits would lose what was learnt
+                plain = dataclasses.replace(arguments, quantized=False)
+                trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
+            trained = trained.merge_and_unload()
+        _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir / CHECKPOINT
+
+
+def _processor(checkpoint: str) -> TriglotProcessor:
+    try:
+        return TriglotProcessor.from_pretrained(checkpoint)
+    except (OSError, ValueError) as error:
+        raise TriglotError(
+            f"There is no checkpoint with a processor in {checkpoint!r}: {str(error).splitlines()[0]}"
+        ) from error
+
+
+def _allowed(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Every single task that some row allows."""
+    return {task: 1.0 for counts in held_tasks(rows).values() for task in counts}
+
+
+def _load_model(checkpoint: str, arguments: FinetuneArguments) -> TriglotForConditionalGeneration:
+    more: dict[str, Any] = {"dtype": torch.float32}
+    if arguments.quantized:
+        try:
+            import bitsandbytes  # noqa: F401
+            from transformers import BitsAndBytesConfig
+        except ImportError as error:
+            raise TriglotError("quantized needs bitsandbytes and a GPU: pip install bitsandbytes") from error
+        four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
+        more = {"quantization_config": four, "dtype": torch.bfloat16}
+    try:
+        return TriglotForConditionalGeneration.from_pretrained(checkpoint, **more)
+    except (OSError, ValueError) as error:
+        raise TriglotError(f"There is no language model in {checkpoint!r}: {str(error).splitlines()[0]}") from error
+
+
+def lora_config(model: Any, processor: TriglotProcessor, arguments: FinetuneArguments, seen: set[int]) -> LoraConfig:
+    """What PEFT needs to know.
+
+    Args:
+        model: A `TriglotForConditionalGeneration`.
+        processor: Knows which ids are media.
+        arguments: Settings.
+        seen: Ids that come in the data.
+    """
+    targets = arguments.lora_targets if arguments.lora_targets == "all-linear" else arguments.lora_targets.split()
+    ids: list[int] = []
+    if arguments.trained_rows == "media":
+        ids = list(range(processor.modalities[0]["size"], model.get_input_embeddings().weight.shape[0]))
+    elif arguments.trained_rows == "seen":
+        ids = sorted(seen)
+    tied = model.config.get_text_config().tie_word_embeddings
+    rows: Any = ids if tied else {"embed_tokens": ids, "lm_head": ids}
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        r=arguments.lora_rank,
+        lora_alpha=arguments.lora_alpha,
+        lora_dropout=arguments.lora_dropout,
+        target_modules=targets,
+        trainable_token_indices=rows if ids else None,
+    )
+
+
+def save_adapter(model: PeftModel, processor: TriglotProcessor, folder: Path, checkpoint: str) -> None:
+    """Writes the adapter, with the modalities (their fingerprints among them) and languages that it was trained for."""
+    facts = {"checkpoint": checkpoint, "modalities": processor.modalities, "languages": processor.languages}
+    with whole_folder(folder) as partial:
+        model.save_pretrained(str(partial))
+        with whole_file(partial / FACTS_FILE) as file:
+            file.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
+    print(f"{folder}: {size:.1f} MB")
+
+
+def _save_checkpoint(model: Any, processor: TriglotProcessor, checkpoint: str, folder: Path) -> None:
+    """The whole Hub folder; codecs in the precision that they were saved in."""
+    for name in processor.codecs.names:
+        processor.codecs.set(name, AutoModel.from_pretrained(checkpoint, subfolder=name, dtype="auto"))
+    with whole_folder(folder) as partial:
+        model.save_pretrained(partial)
+        processor.save_pretrained(partial)
+
+
+def run(arguments: argparse.Namespace) -> Path:
+    """`triglot finetune`."""
+    settings: dict[str, Any] = {
+        name: getattr(arguments, name) for name in NAMED if getattr(arguments, name) is not None
+    }
+    for entry in arguments.set:
+        name, sign, value = entry.partition("=")
+        if not sign:
+            raise TriglotError(f"--set is {entry!r}; NAME=VALUE is needed.")
+        settings[name.strip()] = value
+    read = {name: value if name == "tasks" else _read(value) for name, value in settings.items()}
+    chosen = parse_arguments(FinetuneArguments, read, "triglot finetune")
+    folder = finetune(arguments.checkpoint, arguments.tokens, arguments.out, chosen, seed=arguments.seed)
+    print(folder)
+    return folder
+
+
+def _read(value: str) -> Any:
+    """A setting as YAML reads it, and 1e-3 as a number, which it does not."""
+    read = yaml.safe_load(value)
+    if isinstance(read, str):
+        with contextlib.suppress(ValueError):
+            return float(read)
+    return read
