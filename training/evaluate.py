@@ -23,6 +23,7 @@ from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_folder
 from ..version import __version__
 from .data.load_rows import load_rows
+from .data.sources import field_rows, load_sources
 from .evaluate_arguments import DEFAULT_TASKS, add_arguments
 from .evaluate_models import Answer, CheckpointUnderTest, Question, at_judge_rate, load_judge, load_speaker_model
 from .evaluate_questions import (
@@ -280,7 +281,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         TriglotError: see `evaluate_checkpoint`; also rows, judge or speaker model that cannot be loaded.
     """
     tasks = check_tasks([name.strip() for name in arguments.tasks.split(",") if name.strip()])
-    rows = load_rows(arguments.rows)
+    listed = arguments.rows.endswith((".yaml", ".yml"))
+    rows = field_rows(load_sources(arguments.rows)) if listed else load_rows(arguments.rows)
     _check_output_dir(arguments.out)
     results = evaluate_checkpoint(
         arguments.checkpoint,

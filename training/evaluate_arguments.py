@@ -9,7 +9,11 @@ DEFAULT_TASKS = ("ASR", "AST", "MT", "S2ST", "S2ST direct", "TTS")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `triglot evaluate`."""
     parser.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
-    parser.add_argument("--rows", required=True, help="folder of datasets' save_to_disk, or a parquet file")
+    parser.add_argument(
+        "--rows",
+        required=True,
+        help="folder of datasets' save_to_disk, a parquet file, or a YAML file of sources as for `triglot tokenize`",
+    )
     parser.add_argument("--out", required=True, help="folder for results.json, report.md, items.jsonl and audio/")
     parser.add_argument("--judge", help="recogniser that reads the spoken output: a folder that train_judge made, or any "
                         "Hugging Face CTC model (default: none, speech is not read)")  # fmt: skip

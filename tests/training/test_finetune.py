@@ -180,3 +180,25 @@ def test_the_command_line(random_checkpoint, tokens, tmp_path, capsys):
     assert main([*words, "--set", "lora_alfa=3"]) == 2
     assert "did you mean 'lora_alpha'" in capsys.readouterr().err
     assert main([*words, "--set", "lora_alpha"]) == 2
+
+
+def test_five_minutes_from_a_table_to_a_report(random_checkpoint, tmp_path):
+    """What the README tells of your own data, in its order: wav files and a table, tokens, an adapter, a report."""
+    (tmp_path / "wav").mkdir()
+    lines = ["file\ttext\ttranslation"]
+    for number in range(6):
+        (tmp_path / "wav" / f"{number}.wav").write_bytes(sound_bytes(0.5 + 0.1 * number))
+        lines.append(f"{number}.wav\tun carré {number}\ta square {number}")
+    (tmp_path / "mine.tsv").write_text("\n".join(lines))
+    (tmp_path / "mine.yaml").write_text(
+        'sources:\n  - {name: mine, dataset: mine.tsv, folders: {audio: wav}, columns: {audio: file, transcript: text, '
+        'translated_transcript: translation, source_language: "=fr", target_language: "=en"}}\n'
+    )  # fmt: skip
+    mine, tokens, out = (str(tmp_path / name) for name in ("mine.yaml", "tokens", "mine"))
+    assert main(["tokenize", mine, "--tokenizer", str(random_checkpoint / "speech_tokenizer"), "--out", tokens]) == 0
+    quick = ["--max-steps", "2", "--set", "pack_length=128", "--set", "bf16=false"]
+    assert main(["finetune", str(random_checkpoint), "--tokens", tokens, "--out", out, *quick]) == 0
+    report = ["evaluate", f"{out}/checkpoint", "--rows", mine, "--tasks", "ASR,AST", "--out", str(tmp_path / "report")]
+    assert main(report) == 0
+    measured = json.loads((tmp_path / "report" / "results.json").read_text())["tasks"]
+    assert list(measured["ASR"]["directions"]) == ["fr"] and list(measured["AST"]["directions"]) == ["fr-en"]

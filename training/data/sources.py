@@ -369,6 +369,28 @@ def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def field_rows(mixture: Mixture) -> Dataset:
+    """The fields of all rows of all sources, in order, as evaluation wants them; rows in an unknown language are left out.
+
+    Raises:
+        TriglotError: a source that cannot be opened, or no rows.
+    """
+    found: dict[str, list[Any]] = {key: [] for key in FIELDS}
+    for source in mixture.sources:
+        for row in open_source(source):
+            try:
+                fields = fields_of(source, row)
+            except TriglotError:
+                continue
+            for key, values in found.items():
+                value = fields.get(key)
+                values.append({"bytes": None, "path": value} if key in MEDIA and isinstance(value, str) else value)
+    kept = {key: values for key, values in found.items() if any(value is not None for value in values)}
+    if not kept:
+        raise TriglotError(f"There are no rows in {', '.join(source.name for source in mixture.sources)}.")
+    return Dataset.from_dict(kept)
+
+
 def _value(row: Mapping[str, Any], specification: str) -> Any:
     if specification.startswith(CONSTANT):
         return specification[1:]
@@ -401,4 +423,4 @@ def _language(value: str, role: str) -> str:
     return resolve_language(short, role=role)
 
 
-__all__ = ["FIELDS", "Mixture", "Source", "fields_of", "layout_names", "load_sources", "open_source"]
+__all__ = ["FIELDS", "Mixture", "Source", "field_rows", "fields_of", "layout_names", "load_sources", "open_source"]
