@@ -57,6 +57,7 @@ class FinetuneArguments:
     pack_length: int = 432  # ids of a packed row
     max_steps: int = 1_000
     batch_size: int = 5  # packed rows per step and device
+    accumulation: int = 1  # batches whose gradients make a step
     optimizer: str = "adamw"  # or "muon", for the matrices inside the layers; all weights only
     learning_rate: float = 2e-3
     warmup_steps: int = 50

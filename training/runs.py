@@ -97,7 +97,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     """TrainingArguments from a stage's dataclass: the same rule for devices, precision, saving and logs everywhere.
 
     The dataclass has max_steps, batch_size, learning_rate, warmup_steps, weight_decay, max_grad_norm, bf16, save_steps
-    and logging_steps; `epochs`, `num_workers`, `adam_beta2` and `decay_steps` if the stage knows them.
+    and logging_steps; `epochs`, `num_workers`, `accumulation`, `adam_beta2` and `decay_steps` if the stage knows them.
     """
     decay_steps = getattr(arguments, "decay_steps", 0)
     has_cuda = torch.cuda.is_available()
@@ -106,6 +106,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         num_train_epochs=getattr(arguments, "epochs", 3.0),
         max_steps=arguments.max_steps,
         per_device_train_batch_size=arguments.batch_size,
+        gradient_accumulation_steps=getattr(arguments, "accumulation", 1),
         learning_rate=arguments.learning_rate,
         warmup_steps=min(arguments.warmup_steps, arguments.max_steps // 10)
         if arguments.max_steps > 0

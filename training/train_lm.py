@@ -58,6 +58,7 @@ class LmArguments:
     pack_length: int = 1024  # ids of a packed row
     max_steps: int = 1_500
     batch_size: int = 8  # packed rows per step and device
+    accumulation: int = 1  # batches whose gradients make a step
     optimizer: str = "adamw"  # or "muon", for the matrices inside the layers: fewer steps, each some 0.1 s longer
     learning_rate: float = 1e-3
     warmup_steps: int = 100
@@ -228,7 +229,7 @@ def train_lm(
     if arguments.compile:
         model.language_model.compile()  # in place: names and types of the modules stay
     if arguments.first_steps:
-        step_rows = settings.train_batch_size * settings.world_size
+        step_rows = settings.train_batch_size * settings.world_size * settings.gradient_accumulation_steps
         packed = InTwoParts(
             packed_rows(arguments.first_task_weights), packed, arguments.first_steps * step_rows,
             arguments.max_steps * step_rows, seed,

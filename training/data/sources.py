@@ -256,7 +256,9 @@ def open_source(source: Source) -> Dataset | IterableDataset:
         rows = _joined(rows, source)
     _check_columns(rows, source)
     if source.filters:
-        rows = rows.filter(functools.partial(_fits, filters=source.filters))
+        names = rows.column_names or list(next(iter(rows), {}))
+        read = sorted({column if column in names else column.split(".")[0] for column in source.filters})
+        rows = rows.filter(functools.partial(_fits, names=read, filters=source.filters), input_columns=read)
     if source.limit:
         rows = (
             rows.select(range(min(source.limit, len(rows)))) if isinstance(rows, Dataset) else rows.take(source.limit)
@@ -296,7 +298,8 @@ def _joined(rows: Any, source: Source) -> Any:
     return rows.filter(known).map(extended)
 
 
-def _fits(row: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
+def _fits(*values: Any, names: Sequence[str], filters: Mapping[str, Any]) -> bool:
+    row = dict(zip(names, values))  # without the sound, which need not be read for this
     return all(_meets(_inside(row, column), condition) for column, condition in filters.items())
 
 

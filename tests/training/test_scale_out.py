@@ -1,0 +1,72 @@
+"""More ranks, or more batches a step, change nothing: the same data in the same order, the same losses, the same weights."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from speech_rows import sound_bytes
+
+from triglot import TriglotForConditionalGeneration
+from triglot.training.data.sources import Mixture, Source
+from triglot.training.tokenize_sources import tokenise_mixture
+
+STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def tokens(random_checkpoint, tmp_path_factory):
+    """Sentences of very different lengths, so that a mean over batches is not the mean over their labels."""
+    folder = tmp_path_factory.mktemp("mine")
+    lines = ["file\ttext\ttranslation"]
+    for number in range(24):
+        (folder / f"{number}.wav").write_bytes(sound_bytes(0.4 + 0.1 * number))
+        lines.append(f"{number}.wav\t{' '.join(['a square'] * (1 + number % 7))}\tun cuadrado {number}")
+    (folder / "mine.tsv").write_text("\n".join(lines))
+    columns = {
+        "audio": "file", "transcript": "text", "translated_transcript": "translation", "source_language": "=en",
+        "target_language": "=es",
+    }  # fmt: skip
+    source = Source(dataset=str(folder / "mine.tsv"), name="mine", columns=columns)
+    return tokenise_mixture(Mixture([source]), random_checkpoint / "speech_tokenizer", folder / "tokens")
+
+
+def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1, rank=0):
+    """The losses of each step, and the weights at the end, of a run in processes of its own."""
+    words = [
+        *launcher, "-m", "triglot", "finetune", str(checkpoint), "--tokens", str(tokens), "--out", str(out), "--max-steps", str(STEPS),
+        "--lora-rank", str(rank), "--batch-size", str(batch), "--learning-rate", "0.001",
+    ]  # fmt: skip
+    settings = {
+        "accumulation": accumulation, "bf16": "false", "logging_steps": 1, "save_steps": STEPS, "warmup_steps": 0,
+        "dtype": "float32", "pack_length": 128,
+    }  # fmt: skip
+    words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": "29533"}
+    result = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr[-3000:]
+    state = json.loads((out / "checkpoints" / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    assert len(losses) == STEPS
+    return losses, TriglotForConditionalGeneration.from_pretrained(out / "checkpoint").state_dict()
+
+
+@pytest.mark.parametrize("rank", [0, 4])
+def test_two_ranks_and_two_batches_a_step_learn_as_one(rank, random_checkpoint, tokens, tmp_path):
+    alone, two = (
+        [sys.executable],
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"],
+    )
+    one = finetuned(random_checkpoint, tokens, tmp_path / "one", alone, batch=4, rank=rank)
+    others = {
+        "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", two, batch=2, rank=rank),
+        "two batches": finetuned(
+            random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2, rank=rank
+        ),
+    }
+    for name, (losses, weights) in others.items():
+        assert losses == pytest.approx(one[0], abs=2e-4), name
+        for key, tensor in one[1].items():
+            torch.testing.assert_close(weights[key], tensor, rtol=0, atol=2e-5, msg=f"{name}: {key}")
