@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ...processing.errors import TriglotError
 from .espeak import EspeakSynthesizer
 from .scene_pictures import draw_scene
-from .scenes import SCENE_LANGUAGES, Scene
+from .scenes import LATER_LANGUAGES, SCENE_LANGUAGES, Scene
 from .splits import (
     HELD_OUT_VOICES,
     SCENES_SHARE,
@@ -45,7 +45,7 @@ class DemoWorldArguments:
 
     sentences: int = 4  # different ones
     phrases: bool = False  # everyday phrases beside the scenes
-    languages: str = "en es"  # of en, es, hi
+    languages: str = "en es"  # of en, es, hi; and fr where there are no phrases
     held_out: bool = False  # sentences that training never meets
     speakers: str = "m3-170-45"  # variant - words/min - pitch, each; "" for another of `voices` each sentence
     voices: str = "training"  # or "held_out"
@@ -54,10 +54,12 @@ class DemoWorldArguments:
     picture_side: int = 64  # pixels
 
     def __post_init__(self):
-        unknown = sorted(set(self.languages.split()) - set(SCENE_LANGUAGES))
+        known = SCENE_LANGUAGES if self.phrases else (*SCENE_LANGUAGES, *LATER_LANGUAGES)
+        unknown = sorted(set(self.languages.split()) - set(known))
         if unknown or len(set(self.languages.split())) < 2:
             raise TriglotError(
-                f"languages is {self.languages!r}; two or more of {', '.join(SCENE_LANGUAGES)} are needed."
+                f"languages is {self.languages!r}; two or more of {', '.join(known)} are needed"
+                f"{', for phrases are in these alone' if self.phrases else ''}."
             )
         if self.sentences < 1:
             raise TriglotError(f"sentences is {self.sentences}; at least 1 is needed.")

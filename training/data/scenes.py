@@ -1,46 +1,49 @@
-"""Scenes, the fixed part of the demo world: `object relation object` in English, Spanish and Hindi.
+"""Scenes, the fixed part of the demo world: `object relation object` in English, Spanish and Hindi, and in French.
 
     a small red circle is above a big blue square
     un círculo rojo pequeño está encima de un cuadrado azul grande
     एक छोटा लाल वृत्त एक बड़े नीले वर्ग के ऊपर है
+    un petit cercle rouge est au-dessus d'un grand carré bleu
 
-An object is size x colour x shape. Sentences are lower case, without a full stop.
+An object is size x colour x shape. Sentences are lower case, without a full stop. triglot-tiny never hears French: it is there to be
+learnt later.
 """
 
 import random
 from dataclasses import dataclass
 
-SCENE_LANGUAGES = ("en", "es", "hi")
+SCENE_LANGUAGES = ("en", "es", "hi")  # of the whole demo world
+LATER_LANGUAGES = ("fr",)  # of scenes alone
 
-# each word: English, (Spanish masculine, feminine), (Hindi direct, oblique)
+# each word: English, (Spanish masculine, feminine), (Hindi direct, oblique), (French masculine, feminine)
 SIZES = {
-    "small": (("pequeño", "pequeña"), ("छोटा", "छोटे")),
-    "big": (("grande", "grande"), ("बड़ा", "बड़े")),
+    "small": (("pequeño", "pequeña"), ("छोटा", "छोटे"), ("petit", "petite")),
+    "big": (("grande", "grande"), ("बड़ा", "बड़े"), ("grand", "grande")),
 }
 COLOURS = {
-    "red": (("rojo", "roja"), ("लाल", "लाल")),
-    "green": (("verde", "verde"), ("हरा", "हरे")),
-    "blue": (("azul", "azul"), ("नीला", "नीले")),
-    "yellow": (("amarillo", "amarilla"), ("पीला", "पीले")),
-    "black": (("negro", "negra"), ("काला", "काले")),
-    "white": (("blanco", "blanca"), ("सफ़ेद", "सफ़ेद")),
-    "pink": (("rosa", "rosa"), ("गुलाबी", "गुलाबी")),
-    "brown": (("marrón", "marrón"), ("भूरा", "भूरे")),
+    "red": (("rojo", "roja"), ("लाल", "लाल"), ("rouge", "rouge")),
+    "green": (("verde", "verde"), ("हरा", "हरे"), ("vert", "verte")),
+    "blue": (("azul", "azul"), ("नीला", "नीले"), ("bleu", "bleue")),
+    "yellow": (("amarillo", "amarilla"), ("पीला", "पीले"), ("jaune", "jaune")),
+    "black": (("negro", "negra"), ("काला", "काले"), ("noir", "noire")),
+    "white": (("blanco", "blanca"), ("सफ़ेद", "सफ़ेद"), ("blanc", "blanche")),
+    "pink": (("rosa", "rosa"), ("गुलाबी", "गुलाबी"), ("rose", "rose")),
+    "brown": (("marrón", "marrón"), ("भूरा", "भूरे"), ("marron", "marron")),
 }
-# each shape: Spanish word, feminine?, (Hindi direct, oblique)
+# each shape: Spanish word, feminine?, (Hindi direct, oblique), (French word, feminine?)
 SHAPES = {
-    "circle": ("círculo", False, ("वृत्त", "वृत्त")),
-    "square": ("cuadrado", False, ("वर्ग", "वर्ग")),
-    "triangle": ("triángulo", False, ("त्रिभुज", "त्रिभुज")),
-    "star": ("estrella", True, ("तारा", "तारे")),
-    "heart": ("corazón", False, ("दिल", "दिल")),
-    "cross": ("cruz", True, ("क्रॉस", "क्रॉस")),
+    "circle": ("círculo", False, ("वृत्त", "वृत्त"), ("cercle", False)),
+    "square": ("cuadrado", False, ("वर्ग", "वर्ग"), ("carré", False)),
+    "triangle": ("triángulo", False, ("त्रिभुज", "त्रिभुज"), ("triangle", False)),
+    "star": ("estrella", True, ("तारा", "तारे"), ("étoile", True)),
+    "heart": ("corazón", False, ("दिल", "दिल"), ("cœur", False)),
+    "cross": ("cruz", True, ("क्रॉस", "क्रॉस"), ("croix", True)),
 }
 RELATIONS = {
-    "above": ("encima de", "के ऊपर"),
-    "below": ("debajo de", "के नीचे"),
-    "to the left of": ("a la izquierda de", "के बाईं ओर"),
-    "to the right of": ("a la derecha de", "के दाईं ओर"),
+    "above": ("encima de", "के ऊपर", "au-dessus d'"),
+    "below": ("debajo de", "के नीचे", "en dessous d'"),
+    "to the left of": ("a la izquierda de", "के बाईं ओर", "à gauche d'"),
+    "to the right of": ("a la derecha de", "के दाईं ओर", "à droite d'"),
 }
 HELD_OUT_EVERY = 10  # every 10th (colour, shape, relation) triple of the first object never occurs in training
 
@@ -58,9 +61,13 @@ class SceneObject:
         if language == "en":
             return f"a {self.size} {self.colour} {self.shape}"
         if language == "es":
-            shape, feminine, _ = SHAPES[self.shape]
+            shape, feminine, *_ = SHAPES[self.shape]
             size, colour = SIZES[self.size][0][feminine], COLOURS[self.colour][0][feminine]
             return f"{'una' if feminine else 'un'} {shape} {colour} {size}"
+        if language == "fr":
+            shape, feminine = SHAPES[self.shape][3]
+            size, colour = SIZES[self.size][2][feminine], COLOURS[self.colour][2][feminine]
+            return f"{'une' if feminine else 'un'} {size} {shape} {colour}"
         words = (SIZES[self.size][1], COLOURS[self.colour][1], SHAPES[self.shape][2])
         return " ".join(("एक", *(forms[oblique] for forms in words)))
 
@@ -74,16 +81,17 @@ class Scene:
     second: SceneObject
 
     def sentence(self, language: str) -> str:
-        """The scene in "en", "es" or "hi".
+        """The scene in "en", "es", "hi" or "fr".
 
         Raises:
             KeyError: another language.
         """
-        spanish, hindi = RELATIONS[self.relation]
+        spanish, hindi, french = RELATIONS[self.relation]
         sentences = {
             "en": f"{self.first.phrase('en')} is {self.relation} {self.second.phrase('en')}",
             "es": f"{self.first.phrase('es')} está {spanish} {self.second.phrase('es')}",
             "hi": f"{self.first.phrase('hi')} {self.second.phrase('hi', oblique=True)} {hindi} है",
+            "fr": f"{self.first.phrase('fr')} est {french}{self.second.phrase('fr')}",
         }
         return sentences[language]
 

@@ -169,7 +169,7 @@ ADJECTIVES = _adjectives("""
 """)
 COLOURS = {
     en: Adjective(en, en, (*es, _spanish_adjective(es[0])[2], _spanish_adjective(es[1])[2]), hi, False)
-    for en, es, hi in ((en, es, _hindi_adjective(hi[0])) for en, (es, hi) in SCENE_COLOURS.items())
+    for en, es, hi in ((en, es, _hindi_adjective(hi[0])) for en, (es, hi, _) in SCENE_COLOURS.items())
 }
 # which qualities are said of which nouns
 QUALITIES = (
