@@ -1,0 +1,71 @@
+"""What training a token LM of 1B and 8B takes on 1, 8 and 64 GPUs: memory of each, tokens a second. A plan on paper, nothing is run.
+
+    python benchmarks/sizing.py [--peak 989] [--utilisation 0.4] [--length 2048] [--batch 4] [--new-rows 2048]
+
+The memory is `training.memory_plan`'s, which the tests hold against what autograd keeps; the rest is the arithmetic of docs/sizing.md.
+"""
+
+import argparse
+
+from transformers import LlamaConfig
+
+from triglot.training.memory_plan import TrainingSetup, plan_memory
+
+SIZES = {
+    "1B": dict(
+        vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=True,
+    ),
+    "8B": dict(
+        vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32, num_attention_heads=32,
+        num_key_value_heads=8, tie_word_embeddings=False,
+    ),
+}  # fmt: skip
+WAYS = {"full, float32 + AdamW": "full", "LoRA of rank 16, frozen weights in bfloat16": "lora"}
+GPUS = (1, 8, 64)
+
+
+def plan(size: str, trainable: str, gpus: int, arguments: argparse.Namespace) -> tuple[float, float]:
+    """GiB on each GPU and tokens a second of all."""
+    config = LlamaConfig(**SIZES[size])
+    dtype = "float32" if trainable == "full" else "bfloat16"
+    setup = TrainingSetup(
+        trainable=trainable,
+        dtype=dtype,
+        batch_size=arguments.batch,
+        length=arguments.length,
+        gradient_checkpointing=True,
+    )
+    memory = plan_memory(config, arguments.new_rows, setup)
+    shared = (memory.weights + memory.gradients + memory.optimizer) / gpus  # FSDP2 shards all three
+    gathered = (
+        0 if gpus == 1 else 2 * 2 * (memory.parameters / config.num_hidden_layers)
+    )  # this layer's and the next one's
+    attention = 6 * config.num_hidden_layers * config.hidden_size * arguments.length  # causal: half of 12 L d T
+    trained_share = 4 if trainable == "full" else 2  # backward: inputs' and weights' gradients, or inputs' alone
+    flops = (2 + 2 + trained_share) * memory.parameters + attention * (1 + 1 / 3)  # forward twice, for checkpointing
+    tokens = gpus * arguments.peak * 1e12 * arguments.utilisation / flops
+    return (shared + gathered + memory.activations + memory.logits) / 2**30, tokens
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peak", type=float, default=989, help="TFLOP/s of a GPU in bfloat16, dense (H100 SXM: 989)")
+    parser.add_argument(
+        "--utilisation", type=float, default=0.4, help="share of the peak that training reaches; an assumption"
+    )
+    parser.add_argument("--length", type=int, default=2048, help="ids of a packed row")
+    parser.add_argument("--batch", type=int, default=4, help="packed rows a step and GPU")
+    parser.add_argument("--new-rows", type=int, default=2048, help="media codes")
+    arguments = parser.parse_args()
+    print("| model | trained | GPUs | GiB each | tokens/s | hours for 1B tokens |\n|---|---|---:|---:|---:|---:|")
+    for size in SIZES:
+        for name, trainable in WAYS.items():
+            for gpus in GPUS:
+                memory, tokens = plan(size, trainable, gpus, arguments)
+                fits = "" if memory < 75 else " (does not fit into 80)"
+                print(f"| {size} | {name} | {gpus} | {memory:.0f}{fits} | {tokens:,.0f} | {1e9 / tokens / 3600:.1f} |")
+
+
+if __name__ == "__main__":
+    main()
