@@ -12,14 +12,14 @@ from transformers import LlamaConfig
 from triglot.training.memory_plan import TrainingSetup, plan_memory
 
 SIZES = {
-    "1B": dict(
-        vocab_size=128_256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-        num_key_value_heads=8, tie_word_embeddings=True,
-    ),
-    "8B": dict(
-        vocab_size=128_256, hidden_size=4096, intermediate_size=14_336, num_hidden_layers=32, num_attention_heads=32,
-        num_key_value_heads=8, tie_word_embeddings=False,
-    ),
+    "1B": {
+        "vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 8192, "num_hidden_layers": 16, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "tie_word_embeddings": True,
+    },
+    "8B": {
+        "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32,
+        "num_key_value_heads": 8, "tie_word_embeddings": False,
+    },
 }  # fmt: skip
 WAYS = {"full, float32 + AdamW": "full", "LoRA of rank 16, frozen weights in bfloat16": "lora"}
 GPUS = (1, 8, 64)

@@ -26,6 +26,7 @@ from .data.codec_rows import SpeakerStretches, codec_rows, most_ordinary
 from .data.load_rows import load_rows
 from .load_parts import load_speech_tokenizer, load_stock
 from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
 from .runs import (
     add_settings,
     check_dtype,
@@ -167,7 +168,7 @@ def fit_codec_tokens(
         optimizers=chosen_optimizers(model, arguments),
         parts=parts,
     )
-    trainer.train(resume_from_checkpoint=last)
+    train_and_report(trainer, last, arguments)
     trained: Any = copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model)).cpu()
     if trainer.is_world_process_zero():
         save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir)

@@ -28,10 +28,11 @@ from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_file, whole_folder
 from .data.mixture import held_tasks, read_mixture, read_mixture_file
 from .data.packing import PackedRows
-from .data.token_examples import token_examples
+from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments
+from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
 from .train_lm import WeighedLoss, parse_task_weights
 
@@ -117,18 +118,20 @@ def finetune(
     arguments = arguments or FinetuneArguments()
     output_dir, checkpoint = Path(output_dir), os.fspath(checkpoint)
     processor = _processor(checkpoint)
-    facts = read_mixture_file(Path(tokens_dir))
+    mixture = read_mixture_file(Path(tokens_dir))
     speech = next((entry for entry in processor.modalities if entry["name"] == "speech"), {})
-    if speech.get("fingerprint") != facts["tokenizer"]:
+    if speech.get("fingerprint") != mixture["tokenizer"]:
         raise TriglotError(
-            f"{os.fspath(tokens_dir)!r} holds codes of the tokenizer {facts['tokenizer'][:12]}; {checkpoint!r} was trained on those of "
+            f"{os.fspath(tokens_dir)!r} holds codes of the tokenizer {mixture['tokenizer'][:12]}; {checkpoint!r} was trained on those of "
             f"{(speech.get('fingerprint') or 'none')[:12]}: tokenise with its own speech_tokenizer."
         )
     rows = read_mixture(tokens_dir)
     spoken = dict.fromkeys(row[key] for row in rows for key in ("source_language", "target_language") if row.get(key))
     processor.languages += [language for language in spoken if language not in processor.languages]
     weights = parse_task_weights("tasks", arguments.tasks) if arguments.tasks else _allowed(rows)
-    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": facts["tokenizer"]})
+    last = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": mixture["tokenizer"]}
+    )
 
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)
@@ -151,7 +154,12 @@ def finetune(
         optimizers=chosen_optimizers(model, arguments),
         compute_loss_func=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
     )
-    trainer.train(resume_from_checkpoint=last)
+    facts = {
+        "from": checkpoint,
+        "examples": f"{len(examples)} in {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled",
+        **held_facts(examples),
+    }
+    train_and_report(trainer, last, arguments, facts)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model).cpu()
         if arguments.lora_rank:

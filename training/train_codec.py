@@ -38,6 +38,7 @@ from ..processing.errors import TriglotError
 from .codec_start import begin_codec
 from .data.load_rows import load_rows
 from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
 from .runs import (
     add_settings,
     check_dtype,
@@ -344,7 +345,7 @@ def train_codec(
         leap=arguments.leap,
         patience=arguments.patience,
     )
-    trainer.train(resume_from_checkpoint=last)
+    train_and_report(trainer, last, arguments)
     codec = trainer.accelerator.unwrap_model(trainer.model).codec
     if trainer.is_world_process_zero():
         save_whole(codec.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)

@@ -37,6 +37,7 @@ from .data.load_rows import load_rows
 from .load_parts import load_speech_tokenizer
 from .mel_frames import MelFrames
 from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
 from .runs import (
     add_settings,
     check_dtype,
@@ -159,7 +160,7 @@ def fit_decoder(
         optimizers=chosen_optimizers(model, arguments),
         parts=("stft_loss", "mel_loss", "f0_loss", "voicing_loss"),
     )
-    trainer.train(resume_from_checkpoint=last)
+    train_and_report(trainer, last, arguments)
     save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
     return output_dir
 

@@ -26,6 +26,7 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
+from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, fitting_deviation, open_run, save_whole, trainer_arguments
 from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
@@ -191,7 +192,7 @@ def train_encoder(
         **seeded_data(waveforms, CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share), seed),
         optimizers=chosen_optimizers(model, arguments),
     )
-    trainer.train(resume_from_checkpoint=checkpoint)
+    train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
         save_whole(model.float().cpu(), output_dir)

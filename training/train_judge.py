@@ -31,6 +31,7 @@ from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, tr
 from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
+from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
 from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
@@ -206,7 +207,7 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
         **seeded_data(strings, StringCollator(config.characters), seed),
         optimizers=chosen_optimizers(model, arguments),
     )
-    trainer.train(resume_from_checkpoint=checkpoint)
+    train_and_report(trainer, checkpoint, arguments)
     save_whole(trainer.accelerator.unwrap_model(trainer.model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
     return output_dir
 

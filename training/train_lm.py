@@ -19,11 +19,12 @@ from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .data.packing import InTwoParts, PackedRows
-from .data.token_examples import token_examples
+from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .load_parts import load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
+from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
@@ -207,8 +208,11 @@ def train_lm(
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
     joint = arguments.ctc_weight > 0
 
+    facts: dict[str, Any] = {}
+
     def packed_rows(weights: dict[str, float]) -> PackedRows:
         examples = token_examples(rows, processor, weights, seed, arguments.both_directions)
+        facts.update(held_facts(examples))
         packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
         print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
         return packed
@@ -252,7 +256,7 @@ def train_lm(
         if joint
         else Trainer(**shared)
     )
-    trainer.train(resume_from_checkpoint=last)
+    train_and_report(trainer, last, arguments, facts)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
         if joint:

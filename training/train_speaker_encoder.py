@@ -27,6 +27,7 @@ from ..processing.errors import TriglotError
 from .data.augment import RecordingConditions
 from .data.load_rows import load_rows
 from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
 from .runs import (
     add_settings,
     check_dtype,
@@ -166,7 +167,7 @@ def train_speaker_encoder(
         optimizers=chosen_optimizers(model, arguments),
         parts=("accuracy",),
     )
-    trainer.train(resume_from_checkpoint=last)
+    train_and_report(trainer, last, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.speakers, model.config.num_speakers = None, 0
     if trainer.is_world_process_zero():

@@ -25,6 +25,7 @@ from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.errors import TriglotError
 from .data.load_rows import open_rows
 from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
 from .runs import (
     add_settings,
     check_dtype,
@@ -122,7 +123,7 @@ def train_speech_vqvae(
         optimizers=chosen_optimizers(model, arguments),
         parts=("reconstruction_loss", "commitment_loss", "perplexity"),
     )
-    trainer.train(resume_from_checkpoint=checkpoint)
+    train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
         save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)

@@ -84,6 +84,8 @@ def test_the_new_checkpoint_is_whole_and_knows_the_language(random_checkpoint, t
     from transformers import pipeline
 
     folder = finetune(random_checkpoint, tokens, tmp_path, FinetuneArguments(**SHORT))
+    report = (tmp_path / "checkpoints" / "report.md").read_text()
+    assert "# Finetune: 6 steps" in report and "| lora_rank | 16 |" in report and "* AST: 8 examples, " in report
     facts = json.loads((tmp_path / "adapter" / "triglot_adapter.json").read_text())
     assert facts["languages"] == ["en", "es", "fr"] and facts["modalities"][1]["fingerprint"]
     transcribe = pipeline("speech-recognition", model=str(folder))

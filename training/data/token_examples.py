@@ -8,6 +8,7 @@ contents + task                                          ─▶  {"task", "input
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,19 @@ def row_examples(
                 example["heard"] = (begin, begin + len(contents["speech_source"]), contents["text_source"])
             for _ in range(times):
                 yield example
+
+
+def held_facts(examples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """{task: "examples, share of the ids that carry loss"} for reports."""
+    counts, labelled = Counter[str](), Counter[str]()
+    for example in examples:
+        counts[example["task"]] += 1
+        labelled[example["task"]] += sum(label >= 0 for label in example["labels"])
+    whole = sum(labelled.values())
+    return {
+        task: f"{count} examples, {labelled[task] / whole:.0%} of the ids that are learnt"
+        for task, count in counts.items()
+    }
 
 
 def token_examples(

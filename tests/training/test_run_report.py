@@ -1,0 +1,51 @@
+"""The report of a run: losses in order, whatever else was logged, settings, curves."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments
+
+from triglot.training.run_report import measures, train_and_report
+
+
+@dataclass(frozen=True)
+class ToyArguments:
+    width: int = 3
+
+
+class Toy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3, 1)
+
+    def forward(self, x, labels=None):
+        return {"loss": (self.linear(x) - 1).square().mean()}
+
+
+def test_a_report_has_the_losses_the_settings_and_curves(tmp_path):
+    torch.manual_seed(0)
+    arguments = TrainingArguments(
+        str(tmp_path),
+        max_steps=30,
+        logging_steps=1,
+        use_cpu=True,
+        report_to="none",
+        learning_rate=0.1,
+        save_strategy="no",
+    )
+    trainer = Trainer(Toy(), arguments, train_dataset=[{"x": torch.rand(3), "labels": 0}] * 8)
+    train_and_report(trainer, None, ToyArguments(width=7), {"rows": 8})
+    report = (tmp_path / "report.md").read_text()
+    assert report.startswith("# Toy: 30 steps") and "* rows: 8" in report and "| width | 7 |" in report
+    table = [line for line in report.splitlines() if line.startswith("| ") and line.split(" | ")[0][2:].isdigit()]
+    steps = [int(line.split(" | ")[0][2:]) for line in table]
+    assert steps[0] == 1 and steps[-1] == 30 and len(steps) <= 13
+    losses = [float(line.split(" | ")[1]) for line in table]
+    assert losses[-1] < 0.2 * losses[0]
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_is_no_measure_is_left_out():
+    log = [{"loss": "2.0", "epoch": 1, "learning_rate": 0.1, "step": 1}, {"note": "words", "accuracy": 0.5, "step": 2}]
+    assert measures(log) == ["loss", "accuracy"]

@@ -1,0 +1,107 @@
+"""A report of each training run, beside its checkpoints: settings, what it learnt from, the losses as a table and as curves.
+
+trainer ─ train_and_report ─▶ checkpoints/report.md, checkpoints/curves.png
+"""
+
+import dataclasses
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers import Trainer
+
+from ..processing.whole_files import whole_file
+from ..version import __version__
+
+SHOWN = 12  # lines of the table
+NO_MEASURE = ("epoch", "step", "learning_rate", "total_flos")
+
+
+def train_and_report(
+    trainer: Trainer, last: str | None, arguments: Any, facts: Mapping[str, Any] | None = None
+) -> None:
+    """Trains and writes the report.
+
+    Args:
+        trainer: Any; its output folder is that of the checkpoints.
+        last: Checkpoint to go on from, or None.
+        arguments: The stage's frozen dataclass.
+        facts: What the run learnt from, {what: value}.
+    """
+    trainer.train(resume_from_checkpoint=last)
+    if trainer.is_world_process_zero():
+        folder = Path(str(trainer.args.output_dir))
+        log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
+        summary = trainer.state.log_history[-1] if trainer.state.log_history else {}
+        with whole_file(folder / "report.md") as partial:
+            partial.write_text(as_markdown(trainer, arguments, facts or {}, log, summary), encoding="utf-8")
+        _draw(log, folder / "curves.png")
+
+
+def measures(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of what was logged, the loss first."""
+    names = dict.fromkeys(name for entry in log for name, value in entry.items() if _number(value) is not None)
+    return [name for name in names if name not in NO_MEASURE]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def as_markdown(
+    trainer: Trainer,
+    arguments: Any,
+    facts: Mapping[str, Any],
+    log: Sequence[Mapping[str, Any]],
+    summary: Mapping[str, Any],
+) -> str:
+    """The report; the table has every so manieth line of the log, and the last one."""
+    names, args = measures(log), trainer.args
+    step = max(1, -(-len(log) // SHOWN))
+    shown = [entry for place, entry in enumerate(log) if place % step == 0 or place == len(log) - 1]
+    seconds = _number(summary.get("train_runtime"))
+    lines = [
+        f"# {type(arguments).__name__.removesuffix('Arguments')}: {trainer.state.global_step} steps",
+        "",
+        *(f"* {name}: {value}" for name, value in facts.items()),
+        *([f"* {seconds / 60:.1f} minutes since the run was last started"] if seconds else []),
+        f"* seed {args.seed}, {args.world_size} processes, {torch.get_num_threads()} threads each, {args.device}",
+        f"* triglot {__version__}, torch {torch.__version__}, transformers {transformers.__version__}, Python {platform.python_version()}",
+        "",
+        f"| step | {' | '.join(names)} |",
+        f"|---:|{'---:|' * len(names)}",
+    ]
+    for entry in shown:
+        values = (_number(entry.get(name)) for name in names)
+        lines.append(
+            f"| {entry.get('step', '')} | {' | '.join('' if value is None else f'{value:.4g}' for value in values)} |"
+        )
+    lines += ["", "![curves](curves.png)", "", "| setting | value |", "|---|---|"]
+    lines += [f"| {name} | {value} |" for name, value in dataclasses.asdict(arguments).items()]
+    return "\n".join(lines) + "\n"
+
+
+def _draw(log: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """A panel a measure; left out without matplotlib."""
+    names = measures(log)
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    if not names:
+        return
+    figure = Figure(figsize=(3.2 * len(names), 2.6), dpi=110, layout="constrained")
+    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
+        points = [(entry["step"], value) for entry in log if (value := _number(entry.get(name))) is not None]
+        axis.plot(*zip(*points))
+        axis.set(title=name, xlabel="step")
+        axis.title.set_size(9)
+    with whole_file(path) as partial:
+        FigureCanvasAgg(figure).print_png(partial)
