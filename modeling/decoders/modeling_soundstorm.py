@@ -214,12 +214,14 @@ class SoundStorm(CodecTokenDecoder):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes drawn from (n, K) and how sure they are, with noise that fades with the `remaining` share of the passes."""
         temperature = self.config.temperature
-        log_probabilities = (logits / (temperature or 1.0)).log_softmax(-1)
-        noisy = log_probabilities
-        if temperature:
-            noisy = noisy + gumbel(tuple(logits.shape), generator).to(noisy.device)
-        drawn = noisy.argmax(-1)
-        confidence = log_probabilities.gather(-1, drawn[:, None])[:, 0]
+        probabilities = (logits / (temperature or 1.0)).softmax(-1)
+        if temperature:  # where the sum from the left passes a number drawn from 0 to 1: one draw a frame
+            sums = probabilities.cumsum(-1)
+            points = torch.rand((len(logits), 1), generator=generator, device="cpu").to(sums.device) * sums[:, -1:]
+            drawn = torch.searchsorted(sums, points, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+        else:
+            drawn = probabilities.argmax(-1)
+        confidence = probabilities.gather(-1, drawn[:, None])[:, 0].log()
         if self.config.choice_temperature:
             noise = gumbel((len(logits),), generator).to(confidence.device)
             confidence = confidence + self.config.choice_temperature * remaining * noise

@@ -161,6 +161,16 @@ def test_without_temperature_the_likeliest_is_taken_and_the_seed_does_not_matter
     assert torch.equal(model.decode([codes], seed=1)[0], model.decode([codes], seed=2)[0])
 
 
+def test_codes_are_drawn_by_their_probabilities():
+    model = build(temperature=0.5, choice_temperature=0.0)
+    logits = torch.tensor([[0.0, 1.0, -torch.inf, 0.5]]).repeat(20_000, 1).nan_to_num(neginf=-1e9)
+    drawn, confidence = model._draw(logits, 0.0, torch.Generator().manual_seed(0))
+    wanted = (logits[0] / 0.5).softmax(-1)
+    shares = drawn.bincount(minlength=4) / len(drawn)
+    assert float((shares - wanted).abs().max()) < 0.015 and int((drawn == 2).sum()) == 0
+    torch.testing.assert_close(confidence, wanted.log()[drawn])
+
+
 def test_it_overfits_one_batch():
     """Frames that follow from codes and voice are learnt: all levels, with a prompt of another sentence in front."""
     model = build(dropout=0.0).train()
