@@ -62,7 +62,7 @@ def ablate_tokenizers(
         test_rows: To measure on, with the same columns.
         text_tokenizer_dir: A fast tokenizer; the same for all.
         output_dir: One folder a tokenizer, then ablation.json and ablation.md.
-        arguments: Of the language models; its tasks are "ASR".
+        arguments: Of the language models; its tasks are "ASR", its languages are those of the rows.
         limit: Most test items of each language; None for all.
         batch_size: Of the evaluation.
         workers: Processes that encode.
@@ -79,6 +79,8 @@ def ablate_tokenizers(
             raise TriglotError(f"The {what} lack {', '.join(missing)}; they have {', '.join(given.column_names)}.")
     if list(arguments.task_weights) != ["ASR"]:
         raise TriglotError(f'tasks is {arguments.tasks!r}; codes are compared by "ASR" alone.')
+    spoken = sorted({*rows["source_language"], *test_rows["source_language"]})
+    arguments = dataclasses.replace(arguments, languages=" ".join(spoken))
     if not tokenizers:
         raise TriglotError("No tokenizer is given; name at least one.")
     loaded = {name: load_speech_tokenizer(folder) for name, folder in tokenizers.items()}  # a wrong folder fails now

@@ -33,11 +33,11 @@ def tokens(random_checkpoint, tmp_path_factory):
     return tokenise_mixture(Mixture([source]), random_checkpoint / "speech_tokenizer", folder / "tokens")
 
 
-def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1, rank=0):
+def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1):
     """The losses of each step, and the weights at the end, of a run in processes of its own."""
     words = [
         *launcher, "-m", "triglot", "finetune", str(checkpoint), "--tokens", str(tokens), "--out", str(out), "--max-steps", str(STEPS),
-        "--lora-rank", str(rank), "--batch-size", str(batch), "--learning-rate", "0.001",
+        "--lora-rank", "0", "--batch-size", str(batch), "--learning-rate", "0.001",
     ]  # fmt: skip
     settings = {
         "accumulation": accumulation, "bf16": "false", "logging_steps": 1, "save_steps": STEPS, "warmup_steps": 0,
@@ -53,17 +53,16 @@ def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1, rank=
     return losses, TriglotForConditionalGeneration.from_pretrained(out / "checkpoint").state_dict()
 
 
-@pytest.mark.parametrize("rank", [0, 4])
-def test_two_ranks_and_two_batches_a_step_learn_as_one(rank, random_checkpoint, tokens, tmp_path):
+def test_two_ranks_and_two_batches_a_step_learn_as_one(random_checkpoint, tokens, tmp_path):
     alone, two = (
         [sys.executable],
         [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"],
     )
-    one = finetuned(random_checkpoint, tokens, tmp_path / "one", alone, batch=4, rank=rank)
+    one = finetuned(random_checkpoint, tokens, tmp_path / "one", alone, batch=4)
     others = {
-        "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", two, batch=2, rank=rank),
+        "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", two, batch=2),
         "two batches": finetuned(
-            random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2, rank=rank
+            random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2
         ),
     }
     for name, (losses, weights) in others.items():
