@@ -109,7 +109,7 @@ def test_codes_that_sound_alike_start_alike(kind, units, codec):
     begin_codes(model, semantic, acoustic)
     tables, levels = model.code_tables()
     assert all(torch.equal(rows[7], rows[3]) and not torch.equal(rows[7], rows[4]) for rows in tables)
-    assert [len(level) for level in levels] == ([2, 2, 2] if kind == "soundstorm" else [3, 3, 2])
+    assert [len(level) for level in levels] == ([2, 2, 2] if kind == "soundstorm" else [4, 4, 2])
     for level, alike in enumerate(levels):
         for rows in alike:
             assert rows.shape == (16, 16) and torch.equal(rows[2], rows[9]) is (level == 1)
