@@ -216,7 +216,7 @@ class CodecTokenDecoder(SpeechDecoder):
 
     def check_logits(self, logits: torch.Tensor) -> torch.Tensor:
         """The logits; ValueError where broken weights made them NaN."""
-        if not bool(torch.isfinite(logits).all()):
+        if not bool(torch.isfinite(logits.sum())):  # NaN and infinite as well where one of them is
             raise ValueError(
                 f"{int((~torch.isfinite(logits)).sum())} of {logits.numel()} logits of this {type(self).__name__} are NaN or "
                 "infinite: its weights are broken."

@@ -43,8 +43,8 @@ class RotaryAttention(nn.Module):
     ) -> torch.Tensor:
         batch, frames, width = hidden.shape
         projected = self.project(self.norm(hidden)).view(batch, frames, 3, self.heads, width // self.heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4)
-        query, key = rotate(query, angles), rotate(key, angles)
+        query, key = rotate(projected[:, :, :2].permute(2, 0, 3, 1, 4), angles)  # both at once
+        value = projected[:, :, 2].transpose(1, 2)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.dropout(self.merge(mixed.transpose(1, 2).reshape(batch, frames, width)))
 

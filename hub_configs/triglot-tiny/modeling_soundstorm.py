@@ -191,35 +191,50 @@ class SoundStorm(CodecTokenDecoder):
         codes[:, :given] = known
         if given == frames:
             return codes
-        heard = self.embed_semantic(semantic[None])
+        seen = (self.embed_semantic(semantic[None]) + self.embed_acoustic(codes[None]))[0]
+        tables = self.acoustic.weight.view(config.levels, config.level_size + 1, -1)
         for level in range(config.levels):
             passes = config.iterations if level == 0 else 1
             for step in range(passes):
                 hidden = (codes[level] == self.hidden_code).nonzero()[:, 0]
-                states = self.conformer(heard + self.embed_acoustic(codes[None]))[0, hidden]
+                states = self.conformer(seen[None])[0, hidden]
                 logits = self.check_logits(self.heads[level](states).float())
                 if passes == 1:
-                    codes[level, hidden] = logits.argmax(-1)
+                    self._tell(codes[level], seen, hidden, logits.argmax(-1), tables[level])
                     continue
                 left = math.floor((frames - given) * math.cos(math.pi / 2 * (step + 1) / passes))
                 drawn, confidence = self._draw(logits, 1 - (step + 1) / passes, generator)
                 kept = confidence.topk(max(1, len(hidden) - left)).indices if left else slice(None)
-                codes[level, hidden[kept]] = drawn[kept]
+                self._tell(codes[level], seen, hidden[kept], drawn[kept], tables[level])
                 if left == 0 or len(hidden) == 1:  # fewer frames than passes
                     break
         return codes
+
+    def _tell(
+        self,
+        codes: torch.Tensor,
+        seen: torch.Tensor,
+        places: torch.Tensor,
+        told: torch.Tensor,
+        table: torch.Tensor,
+    ) -> None:
+        """Writes codes that were hidden into a level (N,), and into the sum of embeddings (N, D)."""
+        codes[places] = told
+        seen[places] += table[told] - table[self.hidden_code]
 
     def _draw(
         self, logits: torch.Tensor, remaining: float, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Codes drawn from (n, K) and how sure they are, with noise that fades with the `remaining` share of the passes."""
         temperature = self.config.temperature
-        log_probabilities = (logits / (temperature or 1.0)).log_softmax(-1)
-        noisy = log_probabilities
-        if temperature:
-            noisy = noisy + gumbel(tuple(logits.shape), generator).to(noisy.device)
-        drawn = noisy.argmax(-1)
-        confidence = log_probabilities.gather(-1, drawn[:, None])[:, 0]
+        probabilities = (logits / (temperature or 1.0)).softmax(-1)
+        if temperature:  # where the sum from the left passes a number drawn from 0 to 1: one draw a frame
+            sums = probabilities.cumsum(-1)
+            points = torch.rand((len(logits), 1), generator=generator, device="cpu").to(sums.device) * sums[:, -1:]
+            drawn = torch.searchsorted(sums, points, right=True)[:, 0].clamp(max=logits.shape[-1] - 1)
+        else:
+            drawn = probabilities.argmax(-1)
+        confidence = probabilities.gather(-1, drawn[:, None])[:, 0].log()
         if self.config.choice_temperature:
             noise = gumbel((len(logits),), generator).to(confidence.device)
             confidence = confidence + self.config.choice_temperature * remaining * noise

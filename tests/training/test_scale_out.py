@@ -61,9 +61,7 @@ def test_two_ranks_and_two_batches_a_step_learn_as_one(random_checkpoint, tokens
     one = finetuned(random_checkpoint, tokens, tmp_path / "one", alone, batch=4)
     others = {
         "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", two, batch=2),
-        "two batches": finetuned(
-            random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2
-        ),
+        "two batches": finetuned(random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2),
     }
     for name, (losses, weights) in others.items():
         assert losses == pytest.approx(one[0], abs=2e-4), name
