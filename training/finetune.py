@@ -30,6 +30,7 @@ from .data.mixture import held_tasks, read_mixture, read_mixture_file
 from .data.packing import PackedRows
 from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
+from .load_parts import load_stock
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments
 from .run_report import train_and_report
@@ -117,7 +118,9 @@ def finetune(
     """
     arguments = arguments or FinetuneArguments()
     output_dir, checkpoint = Path(output_dir), os.fspath(checkpoint)
-    processor = _processor(checkpoint)
+    processor: TriglotProcessor = load_stock(
+        TriglotProcessor.from_pretrained, checkpoint, "checkpoint with a processor"
+    )
     mixture = read_mixture_file(Path(tokens_dir))
     speech = next((entry for entry in processor.modalities if entry["name"] == "speech"), {})
     if speech.get("fingerprint") != mixture["tokenizer"]:
@@ -137,7 +140,8 @@ def finetune(
     model: Any = _load_model(checkpoint, arguments)
     examples = token_examples(rows, processor, weights, seed)
     packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
-    print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
+    amount = f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled"
+    print(amount)
     settings = trainer_arguments(
         output_dir / "checkpoints", arguments, seed=seed, activation_checkpointing=arguments.gradient_checkpointing
     )
@@ -154,11 +158,7 @@ def finetune(
         optimizers=chosen_optimizers(model, arguments),
         compute_loss_func=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
     )
-    facts = {
-        "from": checkpoint,
-        "examples": f"{len(examples)} in {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled",
-        **held_facts(examples),
-    }
+    facts = {"from": checkpoint, "learns from": amount, **held_facts(examples)}
     train_and_report(trainer, last, arguments, facts)
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model).cpu()
@@ -171,15 +171,6 @@ def finetune(
         _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
     trainer.accelerator.wait_for_everyone()
     return output_dir / CHECKPOINT
-
-
-def _processor(checkpoint: str) -> TriglotProcessor:
-    try:
-        return TriglotProcessor.from_pretrained(checkpoint)
-    except (OSError, ValueError) as error:
-        raise TriglotError(
-            f"There is no checkpoint with a processor in {checkpoint!r}: {str(error).splitlines()[0]}"
-        ) from error
 
 
 def _allowed(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -197,10 +188,7 @@ def _load_model(checkpoint: str, arguments: FinetuneArguments) -> TriglotForCond
             raise TriglotError("quantized needs bitsandbytes and a GPU: pip install bitsandbytes") from error
         four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
         more = {"quantization_config": four, "dtype": torch.bfloat16}
-    try:
-        return TriglotForConditionalGeneration.from_pretrained(checkpoint, **more)
-    except (OSError, ValueError) as error:
-        raise TriglotError(f"There is no language model in {checkpoint!r}: {str(error).splitlines()[0]}") from error
+    return load_stock(TriglotForConditionalGeneration.from_pretrained, checkpoint, "language model", **more)
 
 
 def lora_config(model: Any, processor: TriglotProcessor, arguments: FinetuneArguments, seen: set[int]) -> LoraConfig:

@@ -21,6 +21,11 @@ from .muon import Muon
 
 OPTIMIZERS = ("adamw", "muon")
 DTYPES = ("float32", "float16")  # of saved media models
+SKIPPED_FILE, MOST_LISTED = (
+    "skipped_rows.json",
+    1_000,
+)  # rows that could not be used: so many are listed, all are counted
+HOPELESS = 20  # unusable rows without a usable one, after which the fault is not theirs
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
 FREE_SETTINGS = ("dtype", "save_steps", "save_rows", "logging_steps", "num_workers", "compile", "packed_attention")

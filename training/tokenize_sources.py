@@ -25,9 +25,9 @@ from .data.source_rows import settings_of, tokenise_source
 from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
 from .load_parts import load_speech_tokenizer
+from .runs import MOST_LISTED, SKIPPED_FILE
 
 NAMES = re.compile(r"[\w][\w.+-]*")
-SKIPPED_FILE, MOST_LISTED = "skipped_rows.json", 1_000  # rows listed; all are counted
 
 
 def tokenise_mixture(

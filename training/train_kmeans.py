@@ -34,15 +34,21 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.load_rows import open_rows
-from .runs import add_settings, check_dtype, given_settings, open_run, save_whole
+from .runs import (
+    HOPELESS,
+    MOST_LISTED,
+    SKIPPED_FILE,
+    add_settings,
+    check_dtype,
+    given_settings,
+    open_run,
+    save_whole,
+)
 from .streaming_kmeans import StreamingKmeans
 from .train_encoder import undecoded
 
 STATE_FILE = "kmeans.safetensors"
-SKIPPED_FILE = "skipped_rows.json"
 MFCC = "mfcc"  # in place of an encoder: the floor that learnt tokens are measured against
-MOST_LISTED = 1_000  # rows in `skipped_rows.json`; all are counted
-HOPELESS = 20  # unusable utterances without a usable one before, after which the fault is not theirs
 
 
 @dataclass(frozen=True)

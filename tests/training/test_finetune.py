@@ -7,15 +7,13 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from speech_rows import sound_bytes
+from speech_rows import sound_bytes, tokenised_table
 from transformers import TrainerCallback
 
 from triglot import TriglotError, TriglotForConditionalGeneration, TriglotProcessor
 from triglot.cli import main
 from triglot.training import finetune as finetune_module
-from triglot.training.data.sources import Mixture, Source
 from triglot.training.finetune import FinetuneArguments, finetune
-from triglot.training.tokenize_sources import tokenise_mixture
 
 SHORT = {
     "max_steps": 6, "batch_size": 2, "pack_length": 128, "save_steps": 2, "bf16": False, "warmup_steps": 0, "dtype": "float32",
@@ -26,18 +24,9 @@ SHORT = {
 @pytest.fixture(scope="module")
 def tokens(random_checkpoint, tmp_path_factory):
     """Eight sentences in French, which the checkpoint does not know, with a translation."""
-    folder = tmp_path_factory.mktemp("mine")
-    lines = ["file\ttext\ttranslation"]
-    for number in range(8):
-        (folder / f"{number}.wav").write_bytes(sound_bytes(0.5 + 0.1 * number))
-        lines.append(f"{number}.wav\tun carré {number}\ta square {number}")
-    (folder / "mine.tsv").write_text("\n".join(lines))
-    columns = {
-        "audio": "file", "transcript": "text", "translated_transcript": "translation", "source_language": "=fr",
-        "target_language": "=en",
-    }  # fmt: skip
-    source = Source(dataset=str(folder / "mine.tsv"), name="mine", columns=columns)
-    return tokenise_mixture(Mixture([source]), random_checkpoint / "speech_tokenizer", folder / "tokens")
+    texts = [(f"un carré {n}", f"a square {n}") for n in range(8)]
+    folder, tokenizer = tmp_path_factory.mktemp("mine"), random_checkpoint / "speech_tokenizer"
+    return tokenised_table(folder, tokenizer, texts, ("fr", "en"))
 
 
 def load(folder, dtype=torch.float32):

@@ -7,11 +7,9 @@ import sys
 
 import pytest
 import torch
-from speech_rows import sound_bytes
+from speech_rows import tokenised_table
 
 from triglot import TriglotForConditionalGeneration
-from triglot.training.data.sources import Mixture, Source
-from triglot.training.tokenize_sources import tokenise_mixture
 
 STEPS = 5
 
@@ -19,18 +17,9 @@ STEPS = 5
 @pytest.fixture(scope="module")
 def tokens(random_checkpoint, tmp_path_factory):
     """Sentences of very different lengths, so that a mean over batches is not the mean over their labels."""
-    folder = tmp_path_factory.mktemp("mine")
-    lines = ["file\ttext\ttranslation"]
-    for number in range(24):
-        (folder / f"{number}.wav").write_bytes(sound_bytes(0.4 + 0.1 * number))
-        lines.append(f"{number}.wav\t{' '.join(['a square'] * (1 + number % 7))}\tun cuadrado {number}")
-    (folder / "mine.tsv").write_text("\n".join(lines))
-    columns = {
-        "audio": "file", "transcript": "text", "translated_transcript": "translation", "source_language": "=en",
-        "target_language": "=es",
-    }  # fmt: skip
-    source = Source(dataset=str(folder / "mine.tsv"), name="mine", columns=columns)
-    return tokenise_mixture(Mixture([source]), random_checkpoint / "speech_tokenizer", folder / "tokens")
+    texts = [(" ".join(["a square"] * (1 + n % 7)), f"un cuadrado {n}") for n in range(24)]
+    folder, tokenizer = tmp_path_factory.mktemp("mine"), random_checkpoint / "speech_tokenizer"
+    return tokenised_table(folder, tokenizer, texts, ("en", "es"), shortest=0.4)
 
 
 def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1):

@@ -17,8 +17,12 @@ import pyarrow.parquet
 
 from ...processing.errors import TriglotError
 from ...processing.task_formats import TASKS, parse_chain
+from ...processing.whole_files import whole_file
+from .token_examples import allows
+from .token_rows import shard_path
 
 MIXTURE_FILE = "mixture.json"  # in a folder of tokenised sources
+END_FILE = "end.json"  # in that of a source, once somebody came to its end
 
 
 def read_mixture(folder: str | os.PathLike) -> list[dict[str, Any]]:
@@ -59,12 +63,23 @@ def read_mixture_file(folder: Path) -> dict[str, Any]:
 
 def finished_shards(folder: Path) -> list[Path] | None:
     """The shards of a source, in order; None while some are missing."""
+    count = shard_count(folder)
+    paths = [shard_path(folder, index) for index in range(count or 0)]
+    return None if count is None or not all(path.is_file() for path in paths) else paths
+
+
+def shard_count(folder: Path) -> int | None:
+    """How many shards a source has; None while nobody came to its end."""
     try:
-        count = json.loads((folder / "end.json").read_text(encoding="utf-8"))["shards"]
+        return json.loads((folder / END_FILE).read_text(encoding="utf-8"))["shards"]
     except OSError:
         return None
-    paths = [folder / f"shard-{index:05d}.parquet" for index in range(count)]
-    return paths if all(path.is_file() for path in paths) else None
+
+
+def write_shard_count(folder: Path, count: int) -> None:
+    """What `shard_count` reads."""
+    with whole_file(folder / END_FILE) as partial:
+        partial.write_text(json.dumps({"shards": count}), encoding="utf-8")
 
 
 def language_factors(rows: Sequence[Mapping[str, Any]], temperature: float) -> list[float]:
@@ -83,11 +98,9 @@ def held_tasks(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]
     held: dict[str, Counter[str]] = defaultdict(Counter)
     chains = {name: parse_chain(name) for name in TASKS}
     for row in rows:
+        contents = {key: value for key, value in row.items() if value is not None}
         for name, chain in chains.items():
-            slots = [chain.source.key, *(slot.key for slot in chain.outputs)]
-            noisy = row.get("recorded") and "speech_source" in slots[1:]
-            if noisy or not all(row.get(slot) for slot in slots):
-                continue
-            pair = row["source_language"] + (f"-{row['target_language']}" if chain.translates else "")
-            held[pair][name] += row.get("weight", 1.0)
+            if allows(row, contents, chain):
+                pair = row["source_language"] + (f"-{row['target_language']}" if chain.translates else "")
+                held[pair][name] += row.get("weight", 1.0)
     return {pair: dict(counts) for pair, counts in sorted(held.items())}

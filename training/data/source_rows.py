@@ -20,14 +20,13 @@ from tqdm.auto import tqdm
 from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
-from ...processing.whole_files import whole_file
+from ..runs import HOPELESS
+from .mixture import shard_count, write_shard_count
 from .sources import LANGUAGES, Source, fields_of, open_source
 from .token_rows import MadeRows, cached_tokenizer, encode_wave, shard_path, write_shard, write_shards
 
 SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
 TEXTS = {"transcript": "text_source", "translated_transcript": "text_target"}
-END_FILE = "end.json"  # of a stream: how many shards it gave
-HOPELESS = 20  # unusable rows of a shard without a usable one, after which the fault is not theirs
 
 
 @functools.cache
@@ -132,15 +131,13 @@ def tokenise_source(
             raise TriglotError(f"{source.name} has no rows{' that its filters let pass' if source.filters else ''}.")
         make_rows = SourceRows(source, tokenizer_dir)
         write_shards(folder, len(rows), shard_rows, make_rows, workers=workers, rank=rank, ranks=ranks)
-        with whole_file(folder / END_FILE) as partial:
-            partial.write_text(json.dumps({"shards": -(-len(rows) // shard_rows)}), encoding="utf-8")
+        write_shard_count(folder, -(-len(rows) // shard_rows))
         return
     folder.mkdir(parents=True, exist_ok=True)
     units, done = cached_tokenizer(tokenizer_dir), 0
-    if (folder / END_FILE).is_file():  # written by any rank that came to the end
-        count = json.loads((folder / END_FILE).read_text(encoding="utf-8"))["shards"]
-        if all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
-            return
+    count = shard_count(folder)  # told by any rank that came to the end
+    if count is not None and all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
+        return
     while done % ranks != rank or shard_path(folder, done).is_file():
         done += 1
     stream = enumerate(rows.skip(done * shard_rows), done * shard_rows)
@@ -152,8 +149,7 @@ def tokenise_source(
             bar.update(len(piece))
     if not done:
         raise TriglotError(f"{source.name} has no rows.")
-    with whole_file(folder / END_FILE) as partial:
-        partial.write_text(json.dumps({"shards": done}), encoding="utf-8")
+    write_shard_count(folder, done)
 
 
 def _piece(stream: Iterator[tuple[int, Any]], count: int, source: Source) -> list[tuple[int, Any]]:

@@ -254,9 +254,9 @@ def open_source(source: Source) -> Dataset | IterableDataset:
     rows = _undecoded(rows)
     if source.join:
         rows = _joined(rows, source)
-    _check_columns(rows, source)
+    names = rows.column_names or list(next(iter(rows), {}))  # a stream may not know them before its first row
+    _check_columns(names, source)
     if source.filters:
-        names = rows.column_names or list(next(iter(rows), {}))
         read = sorted({column if column in names else column.split(".")[0] for column in source.filters})
         rows = rows.filter(functools.partial(_fits, names=read, filters=source.filters), input_columns=read)
     if source.limit:
@@ -330,11 +330,7 @@ def _columns_of(specification: str) -> list[str]:
     return inside or [specification]
 
 
-def _check_columns(rows: Any, source: Source) -> None:
-    names = rows.column_names
-    if names is None:  # a stream may not know them before its first row
-        first = next(iter(rows), None)
-        names = list(first or ())
+def _check_columns(names: Sequence[str], source: Source) -> None:
     wanted = {column: f"columns: {key}" for key, text in source.columns.items() for column in _columns_of(text)}
     wanted |= dict.fromkeys(source.filters, "filters")
     for column, where in wanted.items():

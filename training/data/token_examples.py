@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from ...processing.errors import TriglotError
 from ...processing.processing_triglot import TriglotProcessor
-from ...processing.task_formats import parse_chain
+from ...processing.task_formats import TaskChain, parse_chain
 
 TEXT_SLOTS = ("text_source", "text_target")
 
@@ -46,6 +46,15 @@ def turned_round(
     return turned, {f"{what}_{other[side]}": contents[key] for key, (what, _, side) in slots.items()}
 
 
+def allows(row: Mapping[str, Any], contents: Mapping[str, Any], chain: TaskChain) -> bool:
+    """Whether a row with these contents gives examples of a task: there is something to read, and nothing noisy to say."""
+    keys = [slot.key for slot in chain.outputs]
+    noisy = (row.get("recorded") and "speech_source" in keys) or (
+        row.get("recorded_target") and "speech_target" in keys
+    )
+    return not noisy and bool(contents.get(chain.source.key)) and all(key in contents for key in keys)
+
+
 def row_examples(
     row: Mapping[str, Any],
     contents: Mapping[str, Sequence[int]],
@@ -64,15 +73,9 @@ def row_examples(
     """
     for task, weight in weights.items():
         chain = parse_chain(task)
-        keys = [slot.key for slot in chain.outputs]
         weight *= row.get("weight", 1.0)
         times = int(weight) + (rng.random() < weight % 1)
-        noisy = (row.get("recorded") and "speech_source" in keys) or (
-            row.get("recorded_target") and "speech_target" in keys
-        )
-        if not times or noisy:
-            continue
-        if contents.get(chain.source.key) and all(key in contents for key in keys):  # there is something to read
+        if times and allows(row, contents, chain):
             target = row.get("target_language") if chain.translates else None
             example = {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
             if chain.source.modality == "speech" and "text_source" in contents:
