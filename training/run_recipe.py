@@ -5,6 +5,7 @@
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages of the second line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint;
+`spoken_text:` stands in place of `data:` where the sentences come from text files;
 `speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
 `stage.json` and is not run again.
@@ -28,6 +29,7 @@ from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
+from .data.spoken_text import SpokenTextArguments, SpokenTextRows, parallel_sentences, spoken_text
 from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
 from .recipe import parse_arguments
 from .runs import plain_settings, with_later_settings
@@ -43,6 +45,7 @@ from .train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
 
 STAGES: dict[str, type] = {
     "data": DemoWorldArguments,
+    "spoken_text": SpokenTextArguments,
     "text_tokenizer": TextTokenizerArguments,
     "encoder": EncoderArguments,
     "kmeans": KmeansArguments,
@@ -54,7 +57,8 @@ STAGES: dict[str, type] = {
     "tokens": TokensArguments,
     "lm": LmArguments,
 }
-OPTIONAL = ("codec", "soundstorm", "audiolm", "speaker_encoder")  # run only where the recipe names them
+DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
+OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder")  # run only where the recipe names them
 DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -113,6 +117,8 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(
             f"{path.name}: unknown stage {unknown[0]!r}; known are {', '.join(STAGES)}, and {', '.join(HEADER)} beside them."
         )
+    if set(DATA) <= set(content):
+        raise TriglotError(f"{path.name}: {' and '.join(DATA)} are both there; a recipe has one of them.")
     stages: dict[str, Any] = {
         name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}")
         for name, cls in STAGES.items()
@@ -121,6 +127,10 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
     tokenizer, decoder = header.get("speech_tokenizer"), header.get("speech_decoder", "decoder")
     if tokenizer is not None and not (Path(str(tokenizer)) / "config.json").is_file():
         raise TriglotError(f"{path.name}: speech_tokenizer is {str(tokenizer)!r}; there is no config.json in it.")
+    if "spoken_text" in stages and "tokens" in stages and stages["tokens"].in_all:
+        raise TriglotError(
+            f"{path.name}: the rows of the stage tokens are of the demo world; those of spoken_text follow from its own settings."
+        )
     if "lm" in stages and (decoder not in DECODERS or decoder not in stages):
         have = ", ".join(name for name in DECODERS if name in stages)
         raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
@@ -133,12 +143,14 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
 def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
     """The stages that run."""
     chosen = set(STAGES) - set(OPTIONAL) | set(content)
+    if "spoken_text" in content:
+        chosen -= {"data"}
     if "speech_tokenizer" in header:
         chosen -= {"encoder", "kmeans"}
     if (
         set(content) & set(OPTIONAL) and "lm" not in content
     ):  # parts alone: no more than is named, and what it is made from
-        chosen = chosen & ({"data"} | set(content))
+        chosen &= {*DATA, *content}
     return chosen
 
 
@@ -181,8 +193,13 @@ class _Runner:
         if self._dataset is None:
             from datasets import load_from_disk
 
-            self._dataset = load_from_disk(str(self.folder("data") / "rows"))
+            self._dataset = load_from_disk(str(self.rows_folder))
         return self._dataset
+
+    @property
+    def rows_folder(self) -> Path:
+        """Where the stage of the data leaves the sound."""
+        return self.folder(next(stage for stage in DATA if stage in self.recipe.stages)) / "rows"
 
     def run(self, stage: str) -> None:
         """Runs one stage unless it is finished."""
@@ -202,6 +219,7 @@ class _Runner:
         start = time.monotonic()
         steps: dict[str, Callable[[Any], Any]] = {
             "data": self._data,
+            "spoken_text": self._spoken_text,
             "text_tokenizer": self._text_tokenizer,
             "encoder": self._encoder,
             "kmeans": self._kmeans,
@@ -236,20 +254,32 @@ class _Runner:
     # ---- one method a stage
 
     def _data(self, arguments: DemoWorldArguments) -> None:
-        rows = demo_world(arguments, self.recipe.seed)
-        self.folder("data").mkdir(parents=True, exist_ok=True)
-        rows.save_to_disk(str(self.folder("data") / "rows"))
+        self._save_rows(demo_world(arguments, self.recipe.seed))
+
+    def _spoken_text(self, arguments: SpokenTextArguments) -> None:
+        self._save_rows(spoken_text(arguments, self.recipe.seed))
+
+    def _save_rows(self, rows: Any) -> None:
+        self.rows_folder.parent.mkdir(parents=True, exist_ok=True)
+        rows.save_to_disk(str(self.rows_folder))
 
     def _text_tokenizer(self, arguments: TextTokenizerArguments) -> None:
-        data, names = self.recipe.stages["data"], self.recipe.stages["lm"].languages.split()
-        sentences = sentences_of(self.dataset)
-        if data.phrases:  # text costs nothing: learn words from far more sentences than are spoken
-            items = training_sentences(TOKENIZER_SENTENCES, seed=self.recipe.seed)
-            sentences += [item.sentence(language) for item in items for language in data.languages.split()]
+        names = self.recipe.stages["lm"].languages.split()
+        sentences = self._sentences()
         languages = [language_name(code) for code in names]
         tags = [f"[{task} {source} {target}]" for task in TASKS for source in languages for target in languages]
         repeats = max(1, round(TAG_SHARE * len(sentences) / len(tags)))
         train_text_tokenizer([*sentences, *tags * repeats], self.folder("text_tokenizer"), arguments)
+
+    def _sentences(self) -> list[str]:
+        """What the text tokenizer learns from: text costs nothing, so far more than is spoken."""
+        if "spoken_text" in self.recipe.stages:
+            return [text for texts in parallel_sentences(self.recipe.stages["spoken_text"]) for text in texts.values()]
+        data, sentences = self.recipe.stages["data"], sentences_of(self.dataset)
+        if data.phrases:
+            items = training_sentences(TOKENIZER_SENTENCES, seed=self.recipe.seed)
+            sentences += [item.sentence(language) for item in items for language in data.languages.split()]
+        return sentences
 
     def _encoder(self, arguments: EncoderArguments) -> None:
         train_encoder(self.dataset, self.folder("encoder"), arguments, seed=self.recipe.seed)
@@ -275,13 +305,19 @@ class _Runner:
         train_speaker_encoder(self.dataset, self.folder("speaker_encoder"), arguments, seed=self.recipe.seed)
 
     def _tokens(self, arguments: TokensArguments) -> None:
-        units = str(self.speech_tokenizer)
-        make_rows: DatasetRows | DemoWorldRows = DatasetRows(str(self.folder("data") / "rows"), units)
+        make_rows, count = self._token_rows(arguments)
+        write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
+
+    def _token_rows(self, arguments: TokensArguments) -> tuple[Callable[[int, int], Any], int]:
+        """What makes the token rows, and how many."""
+        units, seed = str(self.speech_tokenizer), self.recipe.seed
+        if "spoken_text" in self.recipe.stages:
+            rows = SpokenTextRows(units, self.recipe.stages["spoken_text"], seed)
+            return rows, rows.count()
         if arguments.in_all:
             languages = tuple(self.recipe.stages["data"].languages.split())
-            make_rows = DemoWorldRows(units, languages, arguments, self.recipe.seed)
-        count = arguments.in_all or len(self.dataset)
-        write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
+            return DemoWorldRows(units, languages, arguments, seed), arguments.in_all
+        return DatasetRows(str(self.rows_folder), units), len(self.dataset)
 
     def _lm(self, arguments: LmArguments) -> None:
         folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder("lm")

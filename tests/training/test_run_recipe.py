@@ -16,7 +16,7 @@ from transformers import AutoModel, AutoProcessor, pipeline
 
 from triglot import TriglotError
 from triglot.training.recipe import parse_arguments
-from triglot.training.run_recipe import STAGE_FILE, STAGES, load_recipe, run_recipe
+from triglot.training.run_recipe import STAGE_FILE, load_recipe, run_recipe
 from triglot.training.train_lm import LmArguments
 
 RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
@@ -27,14 +27,17 @@ def test_packaged_recipes_are_valid_and_found_by_name(path):
     assert load_recipe(path) == load_recipe(path.stem)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+SMOKE_STAGES = list(load_recipe("tiny_smoke").stages)
+
+
+@pytest.mark.parametrize("stage", SMOKE_STAGES)
 def test_a_stage_runs_with_what_it_needs_and_no_more(stage, tmp_path, capsys):
     start = time.monotonic()
     folder = run_recipe(load_recipe("tiny_smoke", tmp_path), stage)
     assert time.monotonic() - start < 60
     assert folder == tmp_path / stage and (folder / STAGE_FILE).is_file()
     done = {path.parent.name for path in tmp_path.glob(f"*/{STAGE_FILE}")}
-    assert done == set(list(STAGES)[: list(STAGES).index(stage) + 1])
+    assert done == set(SMOKE_STAGES[: SMOKE_STAGES.index(stage) + 1])
 
 
 def test_a_killed_run_goes_on_and_ends_complete(tmp_path):
