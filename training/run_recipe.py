@@ -28,7 +28,8 @@ from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
-from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
+from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, write_shards
+from .data.token_shards import read_rows
 from .recipe import parse_arguments
 from .runs import plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
