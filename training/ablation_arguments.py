@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any other setting of the language models, e.g. "
                         "--set hidden_size=256; a name that is none lists them all")  # fmt: skip
+    parser.add_argument("--judge", help="recogniser as for `triglot evaluate`: one arm more learns to speak, and is asked for S2ST with and "
+                        "without its texts (default: none)")  # fmt: skip
+    parser.add_argument("--decoder", help="folder of a speech decoder for the first tokenizer's codes, beside --judge")
     parser.add_argument(
         "--smoke", action="store_true", help="models of one narrow layer, two steps, one seed, two items: does it run?"
     )

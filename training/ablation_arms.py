@@ -21,12 +21,13 @@ from typing import Any
 import torch
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
-from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_fingerprint
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.mixture import MIXTURE_FILE, read_mixture, read_mixture_file
 from .data.token_shards import read_rows
-from .load_parts import load_speech_tokenizer
+from .evaluate_models import load_judge
+from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .run_report import SUMMARY_FILE
 from .runs import FREE_SETTINGS, plain_settings
 from .token_answers import answer_tokens, check_answerable
@@ -94,10 +95,12 @@ class Workplace:
         limit: Most questions of each task and direction; None for all.
         batch_size: Questions at a time.
         workers: Processes that encode.
+        judge_dir, decoder_dir: Of a recogniser and of a speech decoder for the first tokenizer's codes, for arms that speak.
         seed: Of the choice under `limit`.
 
     Raises:
-        TriglotError: no tokenizer, a folder without one, token rows of a tokenizer that is not named, columns that are missing.
+        TriglotError: no tokenizer, a folder without one, token rows of a tokenizer that is not named, columns that are missing,
+            a judge without a decoder.
     """
 
     def __init__(
@@ -114,6 +117,8 @@ class Workplace:
         batch_size: int = 32,
         workers: int = 1,
         seed: int = 0,
+        judge_dir: str | os.PathLike | None = None,
+        decoder_dir: str | os.PathLike | None = None,
     ):
         if not tokenizers:
             raise TriglotError("No tokenizer is given; name at least one.")
@@ -123,6 +128,8 @@ class Workplace:
         self.audio = dict(zip(PARTS, (rows, test_rows)))
         self.given = dict(zip(PARTS, (dict(tokens or {}), dict(test_tokens or {}))))
         self.limit, self.batch_size, self.workers, self.seed = limit, batch_size, workers, seed
+        self.judge = None if judge_dir is None else load_judge(judge_dir)
+        self.decoder = None if decoder_dir is None else load_speech_decoder(decoder_dir)
         self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
         self._digests: dict[tuple[str, str], str] = {}
         for part, dataset in self.audio.items():
@@ -132,6 +139,8 @@ class Workplace:
                 )
         if strange := sorted({name for given in self.given.values() for name in given} - set(tokenizers)):
             raise TriglotError(f"Token rows of {strange[0]!r} are given; the tokenizers are {', '.join(tokenizers)}.")
+        if (self.judge is None) != (self.decoder is None):
+            raise TriglotError("A judge and a speech decoder are needed together: one speaks what the other reads.")
 
     # ---- token rows
 
@@ -174,7 +183,11 @@ class Workplace:
         """The columns that become tokens, on disk."""
         folder, audio = self.output_dir / "rows" / part, self.audio[part]
         if not folder.exists():
-            kept = [name for name in (*NEEDED, *KEPT) if name in audio.column_names]
+            kept = [
+                name
+                for name in (*NEEDED, *KEPT, *(["translated_audio"] if self.judge else []))
+                if name in audio.column_names
+            ]
             audio.select_columns(kept).save_to_disk(str(folder))
         return folder
 
@@ -266,6 +279,9 @@ class Workplace:
         model = TriglotForConditionalGeneration.from_pretrained(folder / "lm", dtype=torch.float32).to(device).eval()
         size = model.config.modalities[0]["size"]
         processor = make_processor(self.text_tokenizer_dir, self.tokenizers[arm.tokenizer], size, arguments)
+        if self.decoder is not None and arm.tokenizer == next(iter(self.tokenizers)):
+            processor.codecs.speech_decoder = self.decoder
+            processor.to(device)
         summary = json.loads((folder / "lm" / "checkpoints" / SUMMARY_FILE).read_text(encoding="utf-8"))
         found = {
             "name": arm.name,
@@ -277,7 +293,7 @@ class Workplace:
             "seed": seed,
             "items": answer_tokens(
                 model, processor, self.rows_of(arm.tokenizer, "test"), arm.asked,
-                limit=self.limit, batch_size=self.batch_size, seed=self.seed,
+                limit=self.limit, batch_size=self.batch_size, seed=self.seed, judge=self.judge,
             ),
             "minutes": round((time.monotonic() - start) / 60, 2),  # since it was last started
             "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
@@ -292,11 +308,18 @@ class Workplace:
         """What the arm's answers follow from."""
         parts = {part: self.digest(arm.tokenizer, part) for part in PARTS}
         settings = plain_settings(arm.arguments)
+        speaks = any(task.speaks for task in check_answerable(arm.asked).values())
         return {
             "lm": {name: value for name, value in settings.items() if name not in FREE_SETTINGS}, "text_steps": arm.text_steps, "asked": list(arm.asked), "seed": seed,
             "limit": self.limit, "chosen_by": self.seed, "tokenizer": self.tokenizers[arm.tokenizer].fingerprint, **parts,
-            "text_tokenizer": self._text_digest,
+            "text_tokenizer": self._text_digest, **(self._voices if speaks else {}),
         }  # fmt: skip
+
+    @cached_property
+    def _voices(self) -> dict[str, str]:
+        """Names the decoder and the judge by their weights."""
+        parts = {"decoder": self.decoder, "judge": getattr(self.judge, "model", self.judge)}
+        return {what: weights_fingerprint(part.state_dict(), {}) for what, part in parts.items() if part is not None}
 
     @cached_property
     def _text_digest(self) -> str:

@@ -86,6 +86,8 @@ class ArmCard:
     wer: float | None
     chain_bleu: float | None
     bleu: float | None
+    spoken_chain: float | None
+    spoken: float | None
     seeds: int
     minutes: float
     device: str
@@ -100,6 +102,8 @@ ARM_COLUMNS = {
     "wer": ("ASR, WER in %", 1, 1),
     "chain_bleu": ("AST by transcript, BLEU", 1, 1),
     "bleu": ("AST direct, BLEU", 1, 1),
+    "spoken_chain": ("S2ST by texts, ASR-BLEU", 1, 1),
+    "spoken": ("S2ST direct, ASR-BLEU", 1, 1),
     "seeds": ("seeds", 1, 0),
     "minutes": ("minutes a model", 1, 1),
     "device": ("on", 1, 0),
@@ -109,36 +113,27 @@ ARM_COLUMNS = {
 def suite_claims(arms: Mapping[str, Arm]) -> list[Claim]:
     """AudioPaLM's claims about these arms."""
     steps, more = arms["together"].arguments.max_steps, arms["longer"].arguments.max_steps
-    claims = [
-        (f"start from a text LM, {steps} steps with speech each", "text-start", "together"),
-        (f"start from a text LM, {more} steps each in all", "text-start", "longer"),
-        *(
-            (f"tokens of {arms['together'].tokenizer} instead of {arm.tokenizer}", "together", name)
-            for name, arm in arms.items()
-            if arm.tokenizer != arms["together"].tokenizer
-        ),
-    ]
-    ast = [
-        Claim("chained tasks, one model asked both ways", ("chain", "AST"), ("chain", "AST direct"), "bleu"),
-        Claim("chained tasks, beside a model without", ("chain", "AST"), ("together", "AST direct"), "bleu"),
-        *(
-            Claim(
-                f"ASR and MT beside AST, {count} steps for {steps}",
-                (name, "AST direct"),
-                ("alone", "AST direct"),
-                "bleu",
-            )
-            for name, count in (("together", steps), ("longer", more))
-        ),
-    ]
-    return [
-        *(
-            Claim(name, (helped, task), (plain, task), measure)
-            for name, helped, plain in claims
-            for task, measure in (("AST direct", "bleu"), ("ASR", "wer"))
-        ),
-        *ast,
-    ]
+    claims: list[Claim] = []
+
+    def claim(name: str, helped: str, plain: str, *measured: tuple[str, str, str]) -> None:
+        claims.extend(Claim(name, (helped, asked), (plain, other), measure) for asked, other, measure in measured)
+
+    ast, asr = ("AST direct", "AST direct", "bleu"), ("ASR", "ASR", "wer")
+    chain = ("AST", "AST direct", "bleu")
+    claim(f"start from a text LM, {steps} steps with speech each", "text-start", "together", ast, asr)
+    claim(f"start from a text LM, {more} steps each in all", "text-start", "longer", ast, asr)
+    claim("chained tasks, one model asked both ways", "chain", "chain", chain)
+    claim("chained tasks, beside a model without", "chain", "together", chain)
+    claim(f"ASR and MT beside AST, {steps} steps for {steps}", "together", "alone", ast)
+    claim(f"ASR and MT beside AST, {more} steps for {steps}", "longer", "alone", ast)
+    for name, arm in arms.items():
+        if arm.tokenizer != arms["together"].tokenizer:
+            claim(f"tokens of {arms['together'].tokenizer} instead of {arm.tokenizer}", "together", name, ast, asr)
+    if "speech" in arms:
+        claim(
+            "texts before speech, one model asked both ways", "speech", "speech", ("S2ST", "S2ST direct", "asr_bleu")
+        )
+    return claims
 
 
 def scores_of(items: Sequence[Mapping[str, Any]], measure: str, seed: int) -> tuple[float, np.ndarray]:
@@ -193,7 +188,7 @@ def difference(
         gains = centre + spread * (np.take_along_axis(gains, drawn, 0) - centre)
     low, high = percentile_interval(gains.mean(0))
     means = {"helped": float(np.mean(values[:count])), "plain": float(np.mean(values[count:]))}
-    return {**means, "gain": sign * (means["helped"] - means["plain"]), "low": low, "high": high}
+    return {**means, "gain": sign * (means["helped"] - means["plain"]) + 0.0, "low": low, "high": high}
 
 
 def verdict(low: float, high: float) -> str:
@@ -237,7 +232,8 @@ def arm_cards(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[ArmC
         cards.append(
             ArmCard(
                 name=name, tokenizer=one["tokenizer"], tasks=one["tasks"], text_steps=one["text_steps"], steps=one["steps"],
-                epochs=one["epochs"], wer=_mean(results, "ASR", "wer"), chain_bleu=_mean(results, "AST", "bleu"), bleu=_mean(results, "AST direct", "bleu"),
+                epochs=one["epochs"], wer=_mean(results, "ASR", "wer"), chain_bleu=_mean(results, "AST", "bleu"), bleu=_mean(results, "AST direct", "bleu"), spoken_chain=_mean(results, "S2ST", "asr_bleu"),
+                spoken=_mean(results, "S2ST direct", "asr_bleu"),
                 seeds=len(results), minutes=float(np.mean([result["minutes"] for result in results])),
                 device=", ".join(dict.fromkeys(result["device"] for result in results)),
             )

@@ -9,6 +9,7 @@ arms (small models, several seeds each) ─▶ the same test items ─▶ paired
     alone        AST                    S                together
     chain        ASR, AST, MT, ASR AST  S                itself, asked without transcript; together
     tokens-NAME  ASR, AST, MT           S                together, whose tokens are the first tokenizer's
+    speech       those of chain, S2ST, ASR AST S2ST      itself, asked without texts; only where a judge reads it
 """
 
 import argparse
@@ -34,13 +35,16 @@ SMOKE = dataclasses.replace(
 )  # fmt: skip
 
 
-def suite_arms(tokenizers: Sequence[str], arguments: LmArguments, text_steps: int) -> dict[str, Arm]:
+def suite_arms(
+    tokenizers: Sequence[str], arguments: LmArguments, text_steps: int, speaks: bool = False
+) -> dict[str, Arm]:
     """All arms by name.
 
     Args:
         tokenizers: Names, the one that is claimed to be best first.
         arguments: Of every small model; its `tasks` and `max_steps` are those of `together`, weights of tasks are free.
         text_steps: Of the text LM.
+        speaks: Whether there is an arm that speaks.
 
     Raises:
         TriglotError: other tasks than ASR, AST and MT.
@@ -52,6 +56,8 @@ def suite_arms(tokenizers: Sequence[str], arguments: LmArguments, text_steps: in
     first, *others = tokenizers
     both, chained = ("ASR", "AST direct"), ("ASR", "AST", "AST direct")
     longer = with_steps(arguments, arguments.max_steps + text_steps)
+    chain_tasks = f"{arguments.tasks}, ASR AST"
+    spoken = dataclasses.replace(arguments, tasks=f"{chain_tasks}, S2ST, ASR AST S2ST")
     arms = [
         Arm("together", first, arguments, both),
         Arm("longer", first, longer, both),
@@ -59,11 +65,12 @@ def suite_arms(tokenizers: Sequence[str], arguments: LmArguments, text_steps: in
         Arm(
             "alone",
             first,
-            dataclasses.replace(arguments, tasks=f"AST: {arguments.task_weights['AST']}"),
+            dataclasses.replace(arguments, tasks=f"AST: {arguments.task_weights['AST']:g}"),
             ("AST direct",),
         ),
-        Arm("chain", first, dataclasses.replace(arguments, tasks=f"{arguments.tasks}, ASR AST"), chained),
+        Arm("chain", first, dataclasses.replace(arguments, tasks=chain_tasks), chained),
         *(Arm(f"tokens-{name}", name, arguments, both) for name in others),
+        *([Arm("speech", first, spoken, ("S2ST", "S2ST direct"))] if speaks else []),
     ]
     return {arm.name: arm for arm in arms}
 
@@ -89,18 +96,25 @@ def ablate(
         The lines of the table.
 
     Raises:
-        TriglotError: an unknown arm, a folder of other settings, token rows that are missing.
+        TriglotError: an unknown arm, a folder of other settings, token rows that are missing, or without translated speech
+            for an arm that speaks.
     """
     steps = arguments.max_steps if text_steps is None else text_steps
     if steps < 1 or not seeds:
         raise TriglotError(f"text_steps is {steps} with {len(seeds)} seeds; at least 1 of both is needed.")
-    arms = suite_arms(list(place.tokenizers), arguments, steps)
+    arms = suite_arms(list(place.tokenizers), arguments, steps, place.judge is not None)
     for name in chosen or ():
         if name not in arms:
             raise TriglotError(f"There is no arm {name!r}{nearest(name, arms)}")
     running = [(arms[name], seed) for seed in seeds for name in (chosen or arms)]
     for arm, seed in running:  # a folder of other settings fails before long work
         place.finished(arm, seed)
+    if any(arm.name == "speech" for arm, _ in running):
+        rows = place.rows_of(arms["speech"].tokenizer, "train")
+        if not any(row.get("speech_target") for row in rows):
+            raise TriglotError(
+                "The train token rows have no translated speech for the arm 'speech': make them with --judge given, or leave it out."
+            )
     for arm, seed in running:
         place.run(arm, seed)
     found: dict[str, dict[int, Any]] = {}
@@ -129,7 +143,7 @@ def run(arguments: argparse.Namespace) -> "list[ClaimCard]":
         arguments.out, named_parts(arguments.tokenizers), arguments.text_tokenizer, **audio,
         tokens=named_parts(arguments.tokens), test_tokens=named_parts(arguments.test_tokens),
         limit=_first(arguments.limit, 2 if arguments.smoke else 50), batch_size=arguments.batch_size,
-        workers=arguments.workers, seed=arguments.seed,
+        workers=arguments.workers, seed=arguments.seed, judge_dir=arguments.judge, decoder_dir=arguments.decoder,
     )  # fmt: skip
     if arguments.tokens_only:
         for name in place.tokenizers:

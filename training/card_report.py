@@ -89,7 +89,11 @@ def draw(
         raise TriglotError('report.png needs matplotlib: pip install "triglot[demo]"') from error
 
     shown = [field for field in panels if any(getattr(card, field) is not None for card in cards)]
-    figure = Figure(figsize=(3.2 * len(shown), 1.2 + 0.4 * len(cards)), dpi=110, layout="constrained")
+    longest = max(
+        (len(card.name) for card in cards), default=0
+    )  # beyond some letters the names need room of their own
+    size = (3.2 * len(shown) + 0.07 * max(0, longest - 12), 1.2 + 0.4 * len(cards))
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     places = np.arange(len(cards))[::-1]
     for axis, field in zip(axes, shown):

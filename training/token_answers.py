@@ -1,6 +1,7 @@
 """What a language model answers to token rows: an evaluation without sound, for models that share one speech tokenizer's codes.
 
 token rows (codes, texts) ─▶ `questions` of a task ─▶ prompts, in batches of like length ─▶ model.generate ─▶ items as dicts
+                                                            what is spoken ─ decoder ─ judge ─▶ its text
 
 Scoring is another step (`report.EvaluatedItem(**item)`): its packages need not be there where the model runs.
 """
@@ -14,6 +15,7 @@ from ..modeling.language_model.modeling_triglot import TriglotForConditionalGene
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
+from .evaluate_models import at_judge_rate
 from .evaluate_questions import EVALUATION_TASKS, EvaluationTask, questions
 
 COLUMNS = {  # of a dataset: of token rows
@@ -47,9 +49,9 @@ def check_answerable(tasks: Sequence[str]) -> dict[str, EvaluationTask]:
     """The tasks by name.
 
     Raises:
-        TriglotError: one that does not go from speech to text.
+        TriglotError: one that does not read speech.
     """
-    fitting = {name: task for name, task in EVALUATION_TASKS.items() if task.hears and not task.speaks}
+    fitting = {name: task for name, task in EVALUATION_TASKS.items() if task.hears and task.chain}
     if unknown := [name for name in tasks if name not in fitting]:
         raise TriglotError(f"{unknown[0]!r} is not asked of token rows; {', '.join(fitting)} are.")
     return {name: fitting[name] for name in tasks}
@@ -65,25 +67,29 @@ def answer_tokens(
     limit: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
+    judge: Any = None,
 ) -> list[dict[str, Any]]:
     """Asks all questions of all tasks.
 
     Args:
         model: On any device.
-        processor: Of its vocabulary; needs no codecs.
+        processor: Of its vocabulary; needs a speech decoder for tasks that speak, in its fallback voice, and no other codecs.
         rows: Token rows with text.
-        tasks: Of EVALUATION_TASKS, from speech to text.
+        tasks: Of EVALUATION_TASKS, those that read speech.
         limit: Most questions of each task and direction, chosen at random; None for all.
         batch_size: Questions at a time.
         seed: Of the choice under `limit`: with the same rows, limit and seed every model is asked the same.
+        judge: `evaluate.Judge`; reads what is spoken.
 
     Returns:
         What `report.EvaluatedItem` is made of, in the order of tasks and rows.
 
     Raises:
-        TriglotError: another task, or one without a question.
+        TriglotError: another task, one without a question, or one that speaks without a judge.
     """
     languages = {code: code for code in processor.languages}
+    if judge is None and (silent := [name for name, task in check_answerable(tasks).items() if task.speaks]):
+        raise TriglotError(f"{silent[0]!r} speaks; a judge is needed that reads it.")
     items: list[dict[str, Any]] = []
     for name, task in check_answerable(tasks).items():
         chain = parse_chain(str(task.chain))
@@ -97,7 +103,9 @@ def answer_tokens(
             for one in asked
         }
         spans = [processor.space.index(slot.modality) for slot in chain.outputs]
-        texts: dict[int, str] = {}
+        texts: dict[int, str | None] = {}
+        heard: dict[int, str] = {}
+        targets = {one.row: one.target_language or one.source_language for one in asked}
         by_length = sorted(prompts, key=lambda row: len(prompts[row]))
         for start in range(0, len(by_length), batch_size):
             batch = by_length[start : start + batch_size]
@@ -105,7 +113,10 @@ def answer_tokens(
             ids = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :].cpu()
             for row, pieces in zip(batch, processor.post_process_multimodal_output(ids)):
                 pieces += [""] * (len(spans) - len(pieces))  # an empty text at the end leaves no run of ids
-                texts[row] = pieces[task.printed]
+                texts[row] = None if task.printed is None else pieces[task.printed]
+                if task.speaks:
+                    wave = at_judge_rate(pieces[-1], processor.speech_decoder().sampling_rate)
+                    heard[row] = judge.transcribe([wave], [targets[row]])[0]
         items += [
             {
                 "id": f"{name.lower().replace(' ', '_')}-{one.row}",
@@ -117,6 +128,7 @@ def answer_tokens(
                 "input_text": one.text,
                 "reference": one.reference,
                 "hypothesis": texts[one.row],
+                "judge": heard.get(one.row),
             }
             for one in asked
         ]

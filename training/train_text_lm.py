@@ -25,7 +25,7 @@ from .run_report import train_and_report
 from .runs import chosen_optimizers, open_run, save_whole, trainer_arguments
 from .train_lm import LmArguments, new_base
 
-EQUALS = " = "  # between a text and its translation: <|sep|> is no id of a text LM
+EQUALS = "="  # between a text and its translation: <|sep|> is no id of a text LM
 
 
 def text_examples(rows: Sequence[Mapping[str, Any]], processor: TriglotProcessor) -> list[dict[str, Any]]:
