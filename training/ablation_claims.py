@@ -250,7 +250,7 @@ def _mean(results: Sequence[Mapping[str, Any]], task: str, measure: str) -> floa
 def write_report(
     place: Workplace, arms: Mapping[str, Arm], found: Mapping[str, Any], arguments: LmArguments, text_steps: int
 ) -> list[ClaimCard]:
-    """Writes `report/` and returns the lines of its table.
+    """Writes `report/` and returns the lines of its table; without a line, nothing is written.
 
     Args:
         place: Where.
@@ -260,6 +260,8 @@ def write_report(
         text_steps: Of the text LM.
     """
     cards, rows = claim_cards(suite_claims(arms), found), arm_cards(found)
+    if not cards:
+        return []
     size = f"{arguments.num_hidden_layers} layers of {arguments.hidden_size}"
     notes = [
         NOTES,

@@ -15,7 +15,6 @@ arms (small models, several seeds each) ─▶ the same test items ─▶ paired
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..processing.errors import TriglotError
@@ -158,7 +157,8 @@ def run(arguments: argparse.Namespace) -> "list[ClaimCard]":
         seeds=range(arguments.seed, arguments.seed + count),
         chosen=chosen,
     )
-    print((Path(arguments.out) / "report" / "report.md").read_text(encoding="utf-8"))
+    report = place.output_dir / "report" / "report.md"
+    print(report.read_text(encoding="utf-8") if cards else "No claim has both of its arms yet; run the others.")
     return cards
 
 

@@ -115,7 +115,7 @@ def test_finished_arms_are_kept_and_tokens_suffice(command, finished, tmp_path, 
     assert "those of the tokenizer are 0 to 7" in capsys.readouterr().err
 
 
-def test_what_was_trained_before_it_stopped_is_not_trained_again(command, finished, tmp_path, monkeypatch):
+def test_what_was_trained_before_it_stopped_is_not_trained_again(command, finished, tmp_path, monkeypatch, capsys):
     tokens = [f"units={finished / 'tokens' / 'units' / part}" for part in ("train", "test")]
     given = ("--tokens", tokens[0], "--test-tokens", tokens[1], "--arms", "text-start", "--out", str(tmp_path))
 
@@ -132,6 +132,7 @@ def test_what_was_trained_before_it_stopped_is_not_trained_again(command, finish
     for name in ("train_lm", "train_text_lm"):
         monkeypatch.setattr(ablation_arms, name, never)
     assert main([*without_audio(command), *given]) == 0
+    assert "No claim has both" in capsys.readouterr().out and not (tmp_path / "report").exists()
     again, before = (
         json.loads((out / "text-start" / "seed-0" / "arm.json").read_text())["items"] for out in (tmp_path, finished)
     )
