@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--test-tokens", action="append", default=[], metavar="NAME=FOLDER",
                         help="token rows of the tokenizer NAME to measure on, instead of --test-rows")  # fmt: skip
     parser.add_argument(
+        "--text-rows",
+        help="folder of further token rows whose texts the text LM reads, none of them those of the test rows (default: none)",
+    )
+    parser.add_argument(
         "--tokens-only", action="store_true", help="make the tokens and stop; what follows needs no audio packages"
     )
     parser.add_argument(

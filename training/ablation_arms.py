@@ -47,6 +47,12 @@ KEPT = (
     "target_language",
     "speaker",
 )  # further ones that token rows hold, where they are there
+TEXTS = (  # columns that a text LM reads
+    "text_source",
+    "text_target",
+    "source_language",
+    "target_language",
+)
 ARM_FILE, KEY_FILE, TOKENS_FILE = "arm.json", "key.json", "tokens.json"
 
 
@@ -92,6 +98,7 @@ class Workplace:
         text_tokenizer_dir: A fast tokenizer.
         rows, test_rows: `datasets.Dataset` with the columns `NEEDED`, for tokens that are not there yet.
         tokens, test_tokens: {name of a tokenizer: folder of token rows}, where they are there already.
+        text_rows_dir: Folder of further token rows whose texts a text LM reads; None for those of the arm's rows alone.
         limit: Most questions of each task and direction; None for all.
         batch_size: Questions at a time.
         workers: Processes that encode.
@@ -113,6 +120,7 @@ class Workplace:
         test_rows: Any = None,
         tokens: Mapping[str, str | os.PathLike] | None = None,
         test_tokens: Mapping[str, str | os.PathLike] | None = None,
+        text_rows_dir: str | os.PathLike | None = None,
         limit: int | None = None,
         batch_size: int = 32,
         workers: int = 1,
@@ -128,6 +136,7 @@ class Workplace:
         self.audio = dict(zip(PARTS, (rows, test_rows)))
         self.given = dict(zip(PARTS, (dict(tokens or {}), dict(test_tokens or {}))))
         self.limit, self.batch_size, self.workers, self.seed = limit, batch_size, workers, seed
+        self.text_rows_dir = text_rows_dir
         self.judge = None if judge_dir is None else load_judge(judge_dir)
         self.decoder = None if decoder_dir is None else load_speech_decoder(decoder_dir)
         self._rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
@@ -208,13 +217,31 @@ class Workplace:
     def digest(self, name: str, part: str) -> str:
         """Names token rows by their content."""
         if (name, part) not in self._digests:
-            content = hashlib.sha256()
-            for row in self.rows_of(name, part):
-                content.update(
-                    json.dumps([row.get(key) for key in ("speech_source", "text_source", "text_target")]).encode()
-                )
-            self._digests[name, part] = content.hexdigest()
+            self._digests[name, part] = _digest(self.rows_of(name, part))
         return self._digests[name, part]
+
+    @cached_property
+    def text_rows(self) -> list[dict[str, Any]]:
+        """Further rows of text for a text LM."""
+        rows = [] if self.text_rows_dir is None else read_rows(self.text_rows_dir)
+        return [{key: row.get(key) for key in TEXTS} for row in rows]
+
+    def check_same_words(self, name: str, other: str) -> None:
+        """Whether two tokenizers' token rows hold the same sentences: what else would the tokens be compared by?
+
+        Raises:
+            TriglotError: they do not.
+        """
+        for part in PARTS:
+            said, also = (
+                [row.get("text_source") for row in self.rows_of(one, part) if row.get("speech_source")]
+                for one in (name, other)
+            )
+            if said != also:
+                raise TriglotError(
+                    f"The {part} token rows of {name!r} and {other!r} hold other sentences ({len(said)} and {len(also)} spoken ones); "
+                    "make both of the same audio rows."
+                )
 
     def languages(self, name: str) -> str:
         """ISO codes of all rows, as `LmArguments.languages`."""
@@ -269,7 +296,7 @@ class Workplace:
         if arm.text_steps:
             text = dataclasses.replace(arm.text_arguments, languages=languages)
             if not (folder / "text_lm" / "config.json").is_file():
-                train_text_lm(rows, self.text_tokenizer_dir, folder / "text_lm", text, seed=seed)
+                train_text_lm([*rows, *self.text_rows], self.text_tokenizer_dir, folder / "text_lm", text, seed=seed)
             arguments = dataclasses.replace(arguments, text_model=str(folder / "text_lm"))
         if not (folder / "lm" / "config.json").is_file():
             spoken = [row for row in rows if row.get("speech_source")]
@@ -313,7 +340,12 @@ class Workplace:
             "lm": {name: value for name, value in settings.items() if name not in FREE_SETTINGS}, "text_steps": arm.text_steps, "asked": list(arm.asked), "seed": seed,
             "limit": self.limit, "chosen_by": self.seed, "tokenizer": self.tokenizers[arm.tokenizer].fingerprint, **parts,
             "text_tokenizer": self._text_digest, **(self._voices if speaks else {}),
+            **({"text_rows": self._text_rows_digest} if arm.text_steps and self.text_rows else {}),
         }  # fmt: skip
+
+    @cached_property
+    def _text_rows_digest(self) -> str:
+        return _digest(self.text_rows)
 
     @cached_property
     def _voices(self) -> dict[str, str]:
@@ -341,6 +373,14 @@ def _read(folder: Path, tokenizer: MediaTokenizer) -> list[dict[str, Any]]:
             f"{folder} holds codes up to {highest}; those of the tokenizer are 0 to {(tokenizer.codebook_size or 0) - 1}."
         )
     return rows
+
+
+def _digest(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Names token rows by their content."""
+    content = hashlib.sha256()
+    for row in rows:
+        content.update(json.dumps([row.get(key) for key in ("speech_source", "text_source", "text_target")]).encode())
+    return content.hexdigest()
 
 
 def results_of(results: Sequence[Mapping[str, Any]], task: str) -> list[list[dict[str, Any]]]:

@@ -49,7 +49,6 @@ class ClaimCard:
     """A claim and what was measured: a line of the table."""
 
     name: str
-    task: str
     measure: str  # its title
     helped: float  # in points, mean over seeds
     plain: float
@@ -62,7 +61,6 @@ class ClaimCard:
 
 
 COLUMNS = {  # field: (title, factor, digits)
-    "task": ("task", 1, 0),
     "measure": ("measure", 1, 0),
     "helped": ("with", 1, 1),
     "plain": ("without", 1, 1),
@@ -216,7 +214,7 @@ def claim_cards(claims: Sequence[Claim], found: Mapping[str, Mapping[int, Mappin
         low, high = gain["low"], gain["high"]
         cards.append(
             ClaimCard(
-                name=claim.name, task=asked.split()[0], measure=MEASURES[claim.measure].title, **gain,
+                name=f"{asked.split()[0]}: {claim.name}", measure=MEASURES[claim.measure].title, **gain,
                 interval=f"[{low:.1f}, {high:.1f}]", verdict=verdict(low, high), seeds=len(seeds),
             )
         )  # fmt: skip

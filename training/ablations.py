@@ -95,8 +95,8 @@ def ablate(
         The lines of the table.
 
     Raises:
-        TriglotError: an unknown arm, a folder of other settings, token rows that are missing, or without translated speech
-            for an arm that speaks.
+        TriglotError: an unknown arm, a folder of other settings, token rows that are missing, of other sentences for
+            one tokenizer than for another, or without translated speech for an arm that speaks.
     """
     steps = arguments.max_steps if text_steps is None else text_steps
     if steps < 1 or not seeds:
@@ -108,8 +108,11 @@ def ablate(
     running = [(arms[name], seed) for seed in seeds for name in (chosen or arms)]
     for arm, seed in running:  # a folder of other settings fails before long work
         place.finished(arm, seed)
+    first = arms["together"].tokenizer
+    for other in dict.fromkeys(arm.tokenizer for arm, _ in running if arm.tokenizer != first):
+        place.check_same_words(first, other)
     if any(arm.name == "speech" for arm, _ in running):
-        rows = place.rows_of(arms["speech"].tokenizer, "train")
+        rows = place.rows_of(first, "train")
         if not any(row.get("speech_target") for row in rows):
             raise TriglotError(
                 "The train token rows have no translated speech for the arm 'speech': make them with --judge given, or leave it out."
@@ -140,7 +143,7 @@ def run(arguments: argparse.Namespace) -> "list[ClaimCard]":
         audio = {name: load_rows(path) if path else None for name, path in audio.items()}
     place = Workplace(
         arguments.out, named_parts(arguments.tokenizers), arguments.text_tokenizer, **audio,
-        tokens=named_parts(arguments.tokens), test_tokens=named_parts(arguments.test_tokens),
+        tokens=named_parts(arguments.tokens), test_tokens=named_parts(arguments.test_tokens), text_rows_dir=arguments.text_rows,
         limit=_first(arguments.limit, 2 if arguments.smoke else 50), batch_size=arguments.batch_size,
         workers=arguments.workers, seed=arguments.seed, judge_dir=arguments.judge, decoder_dir=arguments.decoder,
     )  # fmt: skip

@@ -89,23 +89,26 @@ def draw(
         raise TriglotError('report.png needs matplotlib: pip install "triglot[demo]"') from error
 
     shown = [field for field in panels if any(getattr(card, field) is not None for card in cards)]
-    longest = max(
-        (len(card.name) for card in cards), default=0
-    )  # beyond some letters the names need room of their own
-    size = (3.2 * len(shown) + 0.07 * max(0, longest - 12), 1.2 + 0.4 * len(cards))
+    longest = max((len(card.name) for card in cards), default=0)
+    width = 3.2 * len(shown) + 0.07 * max(0, longest - 12)  # long names need room of their own
+    size = (width, 1.2 + 0.4 * len(cards))
     figure = Figure(figsize=size, dpi=110, layout="constrained")
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     places = np.arange(len(cards))[::-1]
     for axis, field in zip(axes, shown):
         title, factor, digits = columns[field]
         values = [factor * (getattr(card, field) or 0.0) for card in cards]
-        bars = axis.barh(places, values, color=[f"C{number % 10}" for number in range(len(cards))])
-        labels = ["" if getattr(card, field) is None else f"{value:.{digits}f}" for card, value in zip(cards, values)]
-        axis.bar_label(bars, labels, padding=2, size=8)
+        axis.barh(places, values, color=[f"C{number % 10}" for number in range(len(cards))])
         ends = [[getattr(card, end) for end in intervals.get(field, ())] for card in cards]
         whiskers = {place: [factor * end for end in pair] for place, pair in zip(places, ends) if None not in pair}
         for place, pair in whiskers.items():
             axis.plot(pair, [place] * len(pair), color="black", linewidth=1)
+        for place, card, value in zip(places, cards, values):
+            if getattr(card, field) is not None:
+                end = max([0.0, value, *whiskers.get(place, ())])
+                axis.annotate(
+                    f"{value:.{digits}f}", (end, place), (3, 0), textcoords="offset points", va="center", size=8
+                )
         reached = [0.0, *values, *(end for pair in whiskers.values() for end in pair)]
         limits = (1.2 * min(reached), 1.2 * max(reached))
         axis.set(title=f"{title} ({panels[field]} is better)", yticks=places, xlim=limits if any(limits) else (0, 1))

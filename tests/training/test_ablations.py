@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 from datasets import load_from_disk
 from PIL import Image
@@ -49,7 +50,9 @@ def test_one_table_of_all_claims(finished):
     results = json.loads((finished / "report" / "results.json").read_text())
     assert [arm["name"] for arm in results["arms"]] == ARMS
     claims = results["ablations"]
-    assert len(claims) == 10 and {claim["verdict"] for claim in claims} <= {HOLDS, FAILS, UNDECIDED}
+    assert len({claim["name"] for claim in claims}) == len(claims) == 10 and {
+        claim["verdict"] for claim in claims
+    } <= {HOLDS, FAILS, UNDECIDED}
     for claim in claims:
         sign = -1 if claim["measure"] == "WER" else 1
         assert claim["gain"] == pytest.approx(sign * (claim["helped"] - claim["plain"]))
@@ -108,10 +111,16 @@ def test_finished_arms_are_kept_and_tokens_suffice(command, finished, tmp_path, 
     )
     assert main([*without_audio(command), *given]) == 0
     results = json.loads((tmp_path / "two" / "report" / "results.json").read_text())
-    assert [claim["name"] for claim in results["ablations"]] == ["ASR and MT beside AST, 2 steps for 2"]
+    assert [claim["name"] for claim in results["ablations"]] == ["AST: ASR and MT beside AST, 2 steps for 2"]
     assert results["arms"][0]["bleu"] == json.loads(before)["arms"][0]["bleu"]
+    few = tmp_path / "few"
+    few.mkdir()
+    shard = pyarrow.parquet.read_table(finished / "tokens" / "vq" / "train" / "shard-00000.parquet")
+    pyarrow.parquet.write_table(shard.slice(0, 4), few / "shard-00000.parquet")
+    assert main([*command, "--tokens", f"vq={few}", "--arms", "tokens-vq", "--out", str(tmp_path / "x")]) == 2
+    assert "hold other sentences (6 and 4 spoken ones)" in capsys.readouterr().err
     wrong = tokens[0].replace("units=", "vq=")
-    assert main([*without_audio(command), "--tokens", wrong, "--arms", "tokens-vq", "--out", str(tmp_path / "x")]) == 2
+    assert main([*without_audio(command), "--tokens", wrong, "--arms", "tokens-vq", "--out", str(finished)]) == 2
     assert "those of the tokenizer are 0 to 7" in capsys.readouterr().err
 
 
@@ -133,6 +142,10 @@ def test_what_was_trained_before_it_stopped_is_not_trained_again(command, finish
         monkeypatch.setattr(ablation_arms, name, never)
     assert main([*without_audio(command), *given]) == 0
     assert "No claim has both" in capsys.readouterr().out and not (tmp_path / "report").exists()
+    learnt = (tmp_path / "text-start" / "seed-0" / "text_lm" / "checkpoints" / "report.md").read_text()
+    assert "* text: 6 examples" in learnt and "* MT: 6 examples" in learnt
+    assert main([*without_audio(command), *given, "--text-rows", str(finished / "tokens" / "units" / "test")]) == 2
+    assert "holds a run with other settings" in capsys.readouterr().err
     again, before = (
         json.loads((out / "text-start" / "seed-0" / "arm.json").read_text())["items"] for out in (tmp_path, finished)
     )
