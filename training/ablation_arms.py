@@ -47,12 +47,7 @@ KEPT = (
     "target_language",
     "speaker",
 )  # further ones that token rows hold, where they are there
-TEXTS = (  # columns that a text LM reads
-    "text_source",
-    "text_target",
-    "source_language",
-    "target_language",
-)
+TEXTS = ("text_source", "text_target", "source_language", "target_language")  # columns that a text LM reads
 ARM_FILE, KEY_FILE, TOKENS_FILE = "arm.json", "key.json", "tokens.json"
 
 
@@ -350,7 +345,7 @@ class Workplace:
     @cached_property
     def _voices(self) -> dict[str, str]:
         """Names the decoder and the judge by their weights."""
-        parts = {"decoder": self.decoder, "judge": getattr(self.judge, "model", self.judge)}
+        parts: dict[str, Any] = {"decoder": self.decoder, "judge": getattr(self.judge, "model", self.judge)}
         return {what: weights_fingerprint(part.state_dict(), {}) for what, part in parts.items() if part is not None}
 
     @cached_property

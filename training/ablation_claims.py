@@ -207,10 +207,10 @@ def claim_cards(claims: Sequence[Claim], found: Mapping[str, Mapping[int, Mappin
         seeds = sorted(set(found.get(helped, ())) & set(found.get(plain, ())))
         if not seeds:
             continue
-        items = [
+        better, worse = (
             results_of([found[arm][seed] for seed in seeds], task) for arm, task in ((helped, asked), (plain, other))
-        ]
-        gain = difference(*items, claim.measure)
+        )
+        gain = difference(better, worse, claim.measure)
         low, high = gain["low"], gain["high"]
         cards.append(
             ClaimCard(
@@ -230,7 +230,8 @@ def arm_cards(found: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> list[ArmC
         cards.append(
             ArmCard(
                 name=name, tokenizer=one["tokenizer"], tasks=one["tasks"], text_steps=one["text_steps"], steps=one["steps"],
-                epochs=one["epochs"], wer=_mean(results, "ASR", "wer"), chain_bleu=_mean(results, "AST", "bleu"), bleu=_mean(results, "AST direct", "bleu"), spoken_chain=_mean(results, "S2ST", "asr_bleu"),
+                epochs=one["epochs"], wer=_mean(results, "ASR", "wer"), chain_bleu=_mean(results, "AST", "bleu"),
+                bleu=_mean(results, "AST direct", "bleu"), spoken_chain=_mean(results, "S2ST", "asr_bleu"),
                 spoken=_mean(results, "S2ST direct", "asr_bleu"),
                 seeds=len(results), minutes=float(np.mean([result["minutes"] for result in results])),
                 device=", ".join(dict.fromkeys(result["device"] for result in results)),
