@@ -29,7 +29,7 @@ def random_checkpoint(tmp_path_factory):
     from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
     from triglot.modeling.tokenizers.configuration_best_rq import BestRqConfig
     from triglot.training.assemble import assemble_checkpoint
-    from triglot.training.train_lm import LmArguments, _new_base, make_model, make_processor
+    from triglot.training.train_lm import LmArguments, make_model, make_processor, new_base
     from triglot.training.train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
 
     set_seed(0)
@@ -52,7 +52,7 @@ def random_checkpoint(tmp_path_factory):
         image_codes=8, image_grid="2 2", text_budget=6, speech_budget=12,
     )  # fmt: skip
     processor = make_processor(root / "text", units, None, arguments)
-    model = make_model(_new_base(processor, arguments), processor, arguments)
+    model = make_model(new_base(processor, arguments), processor, arguments)
     torch.nn.init.normal_(model.get_input_embeddings().weight, std=0.5)
     model.save_pretrained(root / "lm")
     return assemble_checkpoint(

@@ -7,13 +7,14 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from datasets import Audio, Dataset
+from typing import TYPE_CHECKING, Any
 
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.task_formats import parse_chain
+
+if TYPE_CHECKING:  # what is asked is known without it
+    from datasets import Dataset
 
 AUDIO_COLUMNS = ("audio", "translated_audio")
 
@@ -86,8 +87,10 @@ def check_tasks(tasks: Sequence[str]) -> list[str]:
     return names
 
 
-def check_rows(rows: Any, tasks: Mapping[str, EvaluationTask]) -> Dataset:
+def check_rows(rows: Any, tasks: Mapping[str, EvaluationTask]) -> "Dataset":
     """The rows with audio as files: decoding it would ask for torchcodec."""
+    from datasets import Audio, Dataset
+
     if not isinstance(rows, Dataset):
         splits = f" with the splits {sorted(rows)}: choose one" if isinstance(rows, Mapping) else ""
         raise TriglotError(f"rows is a {type(rows).__name__}{splits}; a datasets.Dataset is needed.")
@@ -106,7 +109,7 @@ def check_rows(rows: Any, tasks: Mapping[str, EvaluationTask]) -> Dataset:
     return rows
 
 
-def check_languages(rows: Dataset, tasks: Mapping[str, EvaluationTask], known: Sequence[str]) -> dict[str, str]:
+def check_languages(rows: "Dataset", tasks: Mapping[str, EvaluationTask], known: Sequence[str]) -> dict[str, str]:
     """{language as the rows write it: ISO code}."""
     resolved: dict[str, str] = {}
     columns = [task.columns.get(role) for task in tasks.values() for role in ("source", "target")]
@@ -138,7 +141,7 @@ class Asked:
 
 
 def questions(
-    task: EvaluationTask, rows: Dataset, languages: Mapping[str, str], limit: int | None, seed: int
+    task: EvaluationTask, rows: Any, languages: Mapping[str, str], limit: int | None, seed: int
 ) -> list[Asked]:
     """Each question once, in the order of the rows; at most `limit` a direction."""
     columns = task.columns
@@ -169,7 +172,7 @@ def questions(
     return sorted(chosen, key=lambda asked: asked.row)
 
 
-def _audio_keys(rows: Dataset, column: str) -> list[Any]:
+def _audio_keys(rows: Any, column: str) -> list[Any]:
     """A key of each recording, None where there is none: equal keys are equal sounds."""
     keys: list[Any] = []
     for number, sound in enumerate(rows[column]):

@@ -8,7 +8,6 @@ bit-identical. `peft.PeftModel.from_pretrained(model, OUT/adapter)` and `model.l
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModel, Trainer, set_seed
 
@@ -32,7 +30,7 @@ from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
 from .load_parts import load_stock
 from .packed_attention import use_packed_attention
-from .recipe import parse_arguments
+from .recipe import parse_arguments, read_setting, read_settings
 from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
 from .train_lm import WeighedLoss, parse_task_weights
@@ -243,22 +241,9 @@ def run(arguments: argparse.Namespace) -> Path:
     settings: dict[str, Any] = {
         name: getattr(arguments, name) for name in NAMED if getattr(arguments, name) is not None
     }
-    for entry in arguments.set:
-        name, sign, value = entry.partition("=")
-        if not sign:
-            raise TriglotError(f"--set is {entry!r}; NAME=VALUE is needed.")
-        settings[name.strip()] = value
-    read = {name: value if name == "tasks" else _read(value) for name, value in settings.items()}
+    read = {name: value if name == "tasks" else read_setting(value) for name, value in settings.items()}
+    read |= read_settings(arguments.set, as_they_are=("tasks",))
     chosen = parse_arguments(FinetuneArguments, read, "triglot finetune")
     folder = finetune(arguments.checkpoint, arguments.tokens, arguments.out, chosen, seed=arguments.seed)
     print(folder)
     return folder
-
-
-def _read(value: str) -> Any:
-    """A setting as YAML reads it, and 1e-3 as a number, which it does not."""
-    read = yaml.safe_load(value)
-    if isinstance(read, str):
-        with contextlib.suppress(ValueError):
-            return float(read)
-    return read

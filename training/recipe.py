@@ -1,9 +1,12 @@
 """Recipes: a YAML file of stages -> checked, frozen arguments. Unknown keys name the nearest known one."""
 
+import contextlib
 import dataclasses
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
+
+import yaml
 
 from ..processing.errors import TriglotError
 
@@ -44,3 +47,32 @@ def parse_arguments(cls: type[T], values: Mapping[str, Any] | None, where: str) 
                 f"{where}: {key} is {value!r} ({type(value).__name__}); a {type(default).__name__} is needed."
             )
     return cls(**values)
+
+
+def read_settings(entries: Iterable[str], as_they_are: Collection[str] = ()) -> dict[str, Any]:
+    """What --set NAME=VALUE gave, for `parse_arguments`.
+
+    Args:
+        entries: "NAME=VALUE" each.
+        as_they_are: Names whose values are texts, whatever they look like.
+
+    Raises:
+        TriglotError: an entry without "=".
+    """
+    read: dict[str, Any] = {}
+    for entry in entries:
+        name, sign, value = entry.partition("=")
+        name = name.strip()
+        if not sign:
+            raise TriglotError(f"--set is {entry!r}; NAME=VALUE is needed.")
+        read[name] = value if name in as_they_are else read_setting(value)
+    return read
+
+
+def read_setting(value: str) -> Any:
+    """A setting as YAML reads it, and 1e-3 as a number, which it does not."""
+    read = yaml.safe_load(value)
+    if isinstance(read, str):
+        with contextlib.suppress(ValueError):
+            return float(read)
+    return read

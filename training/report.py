@@ -138,7 +138,7 @@ def summarise(items: Sequence[EvaluatedItem], measures: Sequence[str], seed: int
             continue
         resampled = []
         for number, name in enumerate(directions):
-            directions[name][key], scores = _measure(measure, groups[name], [seed, number], resamples)
+            directions[name][key], scores = measure_items(measure, groups[name], [seed, number], resamples)
             resampled.append(scores)
         values = {name: directions[name][key]["value"] for name in directions}
         defined = {name: value for name, value in values.items() if value is not None}
@@ -152,7 +152,7 @@ def summarise(items: Sequence[EvaluatedItem], measures: Sequence[str], seed: int
     return summary
 
 
-def _measure(
+def measure_items(
     measure: Measure, items: Sequence[EvaluatedItem], seed: Sequence[int], resamples: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """{"value", "interval", counts} of one measure, and its resampled scores (R,)."""

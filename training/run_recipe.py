@@ -30,7 +30,8 @@ from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
 from .data.spoken_text import SpokenTextArguments, SpokenTextRows, parallel_sentences, spoken_text
-from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, read_rows, write_shards
+from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, write_shards
+from .data.token_shards import read_rows
 from .recipe import parse_arguments
 from .runs import plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm

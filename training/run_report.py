@@ -1,9 +1,10 @@
 """A report of each training run, beside its checkpoints: settings, what it learnt from, the losses as a table and as curves.
 
-trainer ─ train_and_report ─▶ checkpoints/report.md, checkpoints/curves.png
+trainer ─ train_and_report ─▶ checkpoints/report.md, checkpoints/curves.png, checkpoints/summary.json
 """
 
 import dataclasses
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..processing.whole_files import whole_file
 from ..version import __version__
 
 SHOWN = 12  # lines of the table
+SUMMARY_FILE = "summary.json"  # {"steps", "epochs", "facts"} of the whole run, {"seconds"} since it was last started
 NO_MEASURE = ("epoch", "step", "learning_rate", "total_flos")
 
 
@@ -38,6 +40,14 @@ def train_and_report(
         summary = trainer.state.log_history[-1] if trainer.state.log_history else {}
         with whole_file(folder / "report.md") as partial:
             partial.write_text(as_markdown(trainer, arguments, facts or {}, log, summary), encoding="utf-8")
+        told = {
+            "steps": trainer.state.global_step,
+            "epochs": trainer.state.epoch,
+            "seconds": _number(summary.get("train_runtime")),
+            "facts": dict(facts or {}),
+        }
+        with whole_file(folder / SUMMARY_FILE) as partial:
+            partial.write_text(json.dumps(told, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
         _draw(log, folder / "curves.png")
 
 

@@ -2,17 +2,17 @@
 
 As AudioPaLM compares its tokens (arXiv 2306.12925), here by the word error rate of ASR alone.
 
-    rows with "audio" and "transcript" ─ each tokenizer ─ token rows ─ train_lm, tasks "ASR" ─ triglot evaluate ─ one table
+    rows with "audio" and "transcript" ─ each tokenizer ─ token rows ─ train_lm, tasks "ASR" ─ the same questions ─ one table
 
     python -m triglot.training.tokenizer_ablation ctc=units/ vq=vqvae/ --rows rows/ --test-rows held_out/ \
         --text-tokenizer text_tokenizer/ --out ablation/ --max-steps 1500
 
-Every tokenizer has a folder in the output; what is finished there is not done again.
+Every tokenizer has a folder in the output; what is finished there is not done again. `triglot ablate` compares tokenizers among other things,
+by models of more tasks.
 """
 
 import argparse
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,22 +23,15 @@ from datasets import Dataset
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
-from .assemble import assemble_checkpoint
+from .ablation_arms import SMALL, Arm, Workplace
 from .data.load_rows import load_rows
-from .data.token_rows import DatasetRows, read_rows, write_shards
-from .evaluate import evaluate_checkpoint
-from .load_parts import load_speech_tokenizer
+from .evaluate_questions import EVALUATION_TASKS
 from .named_parts import named_parts
-from .runs import add_settings, given_settings, plain_settings
-from .train_lm import LmArguments, train_lm
+from .report import EvaluatedItem, summarise
+from .runs import add_settings, given_settings
+from .train_lm import LmArguments
 
-SHARD_ROWS = 500
-NEEDED = ("audio", "transcript", "source_language")
-SMALL = LmArguments(
-    hidden_size=192, num_hidden_layers=4, num_attention_heads=6, intermediate_size=512, look_back_heads=2, qk_norm=True,
-    rope_theta=500.0, init="centroids", optimizer="muon", learning_rate=2e-3, batch_size=5, pack_length=432, warmup_steps=100,
-    decay_steps=600, tasks="ASR", image_codes=0, packed_attention=True,
-)  # fmt: skip
+RESAMPLES = 1000
 
 
 def ablate_tokenizers(
@@ -74,69 +67,24 @@ def ablate_tokenizers(
     Raises:
         TriglotError: columns that are missing, other tasks than ASR, or a folder of other settings.
     """
-    for what, given in (("rows", rows), ("test_rows", test_rows)):
-        if missing := sorted(set(NEEDED) - set(given.column_names)):
-            raise TriglotError(f"The {what} lack {', '.join(missing)}; they have {', '.join(given.column_names)}.")
     if list(arguments.task_weights) != ["ASR"]:
         raise TriglotError(f'tasks is {arguments.tasks!r}; codes are compared by "ASR" alone.')
-    spoken = sorted({*rows["source_language"], *test_rows["source_language"]})
-    arguments = dataclasses.replace(arguments, languages=" ".join(spoken))
-    if not tokenizers:
-        raise TriglotError("No tokenizer is given; name at least one.")
-    loaded = {name: load_speech_tokenizer(folder) for name, folder in tokenizers.items()}  # a wrong folder fails now
-    output_dir = Path(output_dir)
-    settings = {
-        "lm": plain_settings(arguments),
-        "seed": seed,
-        "limit": limit,
-        "rows": [_digest(rows), _digest(test_rows)],
-    }
-    plain = output_dir / "rows"
-    if not plain.exists():
-        kept = [name for name in (*NEEDED, "speaker") if name in rows.column_names]
-        rows.select_columns(kept).save_to_disk(str(plain))
-
+    place = Workplace(
+        output_dir, tokenizers, text_tokenizer_dir, rows=rows, test_rows=test_rows, limit=limit, batch_size=batch_size,
+        workers=workers, seed=seed,
+    )  # fmt: skip
+    arms = {name: Arm(f"asr-{name}", name, arguments, ("ASR",)) for name in tokenizers}
+    for arm in arms.values():
+        place.finished(arm, seed)  # a folder of other settings fails now
     found: dict[str, Any] = {}
-    for name, tokenizer in loaded.items():
-        folder, done = output_dir / name, output_dir / name / "ablation.json"
-        key = json.dumps([settings, tokenizer.fingerprint])
-        if done.is_file() and (before := json.loads(done.read_text(encoding="utf-8")))["key"] == key:
-            print(f"[{name}] finished before")
-            found[name] = before["asr"]
-            continue
-        if done.is_file():
-            raise TriglotError(f"{folder} holds a run with other settings; choose another output_dir, or delete it.")
-        print(f"[{name}] {folder}")
-        make_rows = DatasetRows(str(plain), os.fspath(tokenizers[name]))
-        write_shards(folder / "tokens", len(rows), SHARD_ROWS, make_rows, workers=workers)
-        train_lm(
-            read_rows(folder / "tokens"), text_tokenizer_dir, tokenizers[name], folder / "lm", arguments, seed=seed
-        )
-        assemble_checkpoint(
-            folder / "lm",
-            text_tokenizer_dir,
-            tokenizers[name],
-            None,
-            folder / "checkpoint",
-            arguments.languages.split(),
-        )
-        results = evaluate_checkpoint(
-            folder / "checkpoint", test_rows, output_dir=folder / "report", tasks=["ASR"], limit=limit, batch_size=batch_size,
-            seed=seed,
-        )  # fmt: skip
-        found[name] = results["tasks"]["ASR"]
-        with whole_file(done) as partial:
-            partial.write_text(json.dumps({"key": key, "asr": found[name]}, ensure_ascii=False), encoding="utf-8")
-    with whole_file(output_dir / "ablation.md") as partial:
+    for name, arm in arms.items():
+        items = [EvaluatedItem(**item) for item in place.run(arm, seed)["items"]]
+        found[name] = summarise(items, EVALUATION_TASKS["ASR"].measures, seed, RESAMPLES)
+    with whole_file(place.output_dir / "ablation.md") as partial:
         partial.write_text(markdown(found, arguments), encoding="utf-8")
-    with whole_file(output_dir / "ablation.json") as partial:
+    with whole_file(place.output_dir / "ablation.json") as partial:
         partial.write_text(json.dumps({"asr": found, "lm": dataclasses.asdict(arguments)}, indent=2), encoding="utf-8")
     return found
-
-
-def _digest(rows: Dataset) -> str:
-    """Names the rows by their words."""
-    return hashlib.sha256("\n".join(map(str, rows["transcript"])).encode()).hexdigest()
 
 
 def markdown(found: Mapping[str, Any], arguments: LmArguments) -> str:

@@ -218,7 +218,7 @@ def train_lm(
         return packed
 
     packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
-    model = make_model(base if base is not None else _new_base(processor, arguments), processor, arguments)
+    model = make_model(base if base is not None else new_base(processor, arguments), processor, arguments)
     if arguments.start_from and last is None:  # checkpoints of this run are further on
         take_weights(model, _begun(arguments.start_from), arguments.start_from, "modalities")
     settings = trainer_arguments(
@@ -300,7 +300,7 @@ def _begun(folder: str) -> TriglotForConditionalGeneration:
         raise TriglotError(f"start_from is {folder!r}, where no language model lies: {error}") from error
 
 
-def _new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
+def new_base(processor: TriglotProcessor, arguments: LmArguments) -> PreTrainedModel:
     """A text LM with random weights for the processor's text tokenizer."""
     tokenizer = processor.tokenizer
     return new_text_model(

@@ -1,4 +1,4 @@
-"""The `triglot` command: demo | translate | transcribe | speak | voice | init | tokenize | train | finetune | evaluate | evaluate tokenizer | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | voice | init | tokenize | train | finetune | evaluate | evaluate tokenizer | ablate | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -148,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
                   "triglot evaluate decoder a=soundstorm/ b=audiolm/ --tokenizer units/ --judge judge/ --out card/")  # fmt: skip
     add_decoder_arguments(report)
 
+    ablate = verb("ablate", _ablate, "which of AudioPaLM's claims about training hold for small models on these rows",
+                  "triglot ablate ctc=units/ mfcc=mfcc/ --rows rows/ --test-rows held_out/ --text-tokenizer text/ --out ablations/")  # fmt: skip
+    from .training.ablation_arguments import add_arguments as add_ablation_arguments
+
+    add_ablation_arguments(ablate)
+
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
     export.add_argument("folder")
@@ -256,6 +262,13 @@ def _evaluate_decoder(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.decoder_report import run
     run(arguments)
+
+
+def _ablate(arguments: argparse.Namespace) -> None:
+    with _training_packages("the ablations"):
+        from .training.ablations import run
+
+        run(arguments)  # the report asks for packages that the models do not need
 
 
 def _export_code(arguments: argparse.Namespace) -> None:

@@ -1,5 +1,6 @@
 """The report of a run: losses in order, whatever else was logged, settings, curves."""
 
+import json
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,8 @@ def test_a_report_has_the_losses_the_settings_and_curves(tmp_path):
     assert steps[0] == 1 and steps[-1] == 30 and len(steps) <= 13
     losses = [float(line.split(" | ")[1]) for line in table]
     assert losses[-1] < 0.2 * losses[0]
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert (told["steps"], told["epochs"], told["facts"]) == (30, 30.0, {"rows": 8}) and told["seconds"] > 0
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
 
 

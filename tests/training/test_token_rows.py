@@ -11,10 +11,9 @@ from triglot.training.data.token_rows import (
     DatasetRows,
     DemoWorldRows,
     TokensArguments,
-    read_rows,
-    shard_path,
     write_shards,
 )
+from triglot.training.data.token_shards import read_rows, shard_path
 
 
 def world(random_checkpoint, recorded_share=0.5, seed=0, **counts):

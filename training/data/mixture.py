@@ -19,7 +19,7 @@ from ...processing.errors import TriglotError
 from ...processing.task_formats import TASKS, parse_chain
 from ...processing.whole_files import whole_file
 from .token_examples import allows
-from .token_rows import shard_path
+from .token_shards import shard_path
 
 MIXTURE_FILE = "mixture.json"  # in a folder of tokenised sources
 END_FILE = "end.json"  # in that of a source, once somebody came to its end

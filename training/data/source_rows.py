@@ -23,7 +23,8 @@ from ...processing.errors import TriglotError
 from ..runs import HOPELESS
 from .mixture import shard_count, write_shard_count
 from .sources import LANGUAGES, Source, fields_of, open_source
-from .token_rows import MadeRows, cached_tokenizer, encode_wave, shard_path, write_shard, write_shards
+from .token_rows import MadeRows, cached_tokenizer, encode_wave, write_shard, write_shards
+from .token_shards import shard_path
 
 SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
 TEXTS = {"transcript": "text_source", "translated_transcript": "text_target"}

@@ -39,6 +39,7 @@ from .no_speech import no_speech
 from .phrases import Phrase, random_fragment
 from .scenes import SCENE_LANGUAGES
 from .splits import TRAINING_VOICES, Item, random_speaker, training_sentences
+from .token_shards import shard_path
 
 OTHER_VOICE_SHARE = 0.5  # of recorded sources: by a larger or smaller speaker, for voices that training lacks
 
@@ -270,11 +271,6 @@ class MadeRows:
     seconds: float = 0.0
 
 
-def shard_path(folder: Path, index: int) -> Path:
-    """Where shard `index` lies."""
-    return folder / f"shard-{index:05d}.parquet"
-
-
 def write_shards(
     folder: str | os.PathLike,
     count: int,
@@ -343,17 +339,3 @@ def _made(
 
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def read_rows(folder: str | os.PathLike) -> list[dict[str, Any]]:
-    """All rows of a folder of shards, in order.
-
-    Raises:
-        TriglotError: there are no shards.
-    """
-    paths = sorted(Path(folder).glob("shard-*.parquet"))
-    if not paths:
-        raise TriglotError(
-            f"There are no shards (shard-*.parquet) in {os.fspath(folder)!r}; run the stage tokens first."
-        )
-    return [row for path in paths for row in pyarrow.parquet.read_table(path).to_pylist()]
