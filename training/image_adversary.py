@@ -17,6 +17,7 @@ from torch import nn
 from transformers import TrainerCallback
 from transformers.utils import ModelOutput
 
+from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
 from .image_tokenizer_run import psnr
@@ -69,6 +70,41 @@ class PatchDiscriminator(nn.Module):
         return self.blocks(2 * pixels - 1)
 
 
+class FeatureLoss:
+    """How far two batches of pictures are apart in a frozen encoder's patch features.
+
+    Mean squared distance of features of length 1 (their cosine, that is), as LPIPS normalises those of each position; its learnt
+    weights of channels are left out. No module: the encoder is neither trained nor saved with what is.
+
+    Args:
+        encoder: Folder or Hub id of a vision encoder and its image processor.
+        layer: Whose output is compared, from 1.
+
+    Raises:
+        TriglotError: no such encoder or layer.
+    """
+
+    def __init__(self, encoder: str, layer: int):
+        try:
+            self.units = FeatureUnits.from_encoder(encoder, layer, fit="stretch").requires_grad_(False)
+        except (OSError, ValueError) as error:
+            raise TriglotError(f"feature_encoder is {encoder!r}, which cannot be used: {error}") from error
+        if not self.units.sees:
+            raise TriglotError(f"feature_encoder is {encoder!r}, an encoder of speech; one of pictures is needed.")
+
+    def __call__(self, drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+        """float (B, 3, H, W) in 0..1, both -> scalar."""
+        self.units.to(drawn.device)
+        with torch.no_grad():
+            there = self._features(wanted)
+        return (self._features(drawn) - there).square().sum(-1).mean()
+
+    def _features(self, pixels: torch.Tensor) -> torch.Tensor:
+        size = self.units.config.preparation["image_size"]  # type: ignore[index]  # it sees
+        fitted = F.interpolate(pixels.float(), size, mode="bilinear", antialias=True, align_corners=False)
+        return F.normalize(self.units.patch_features(fitted), dim=-1)
+
+
 @dataclass
 class VqganOutput(ModelOutput):
     """What `VqganInTraining.forward` returns; parts are detached.
@@ -81,7 +117,7 @@ class VqganOutput(ModelOutput):
         discriminator_loss: Hinge loss.
         adaptive_weight: What `discriminator_weight` is multiplied by: how much steeper the reconstruction loss is than the adversarial
             one, at the decoder's last weights.
-        feature_loss: Mean squared distance of normalised features.
+        feature_loss: Of `FeatureLoss`.
     """
 
     loss: torch.Tensor | None = None
@@ -112,6 +148,9 @@ class VqganInTraining(nn.Module):
         self.discriminator: PatchDiscriminator | None = None
         if arguments.discriminator_weight:
             self.discriminator = PatchDiscriminator(arguments.discriminator_channels, arguments.discriminator_layers)
+        self.features: FeatureLoss | None = None
+        if arguments.feature_encoder:
+            self.features = FeatureLoss(arguments.feature_encoder, arguments.feature_layer)
 
     def clock(self) -> TrainerCallback:
         """Tells the step."""
@@ -120,17 +159,22 @@ class VqganInTraining(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> VqganOutput:
         """float (B, 3, H, W) in 0..1 -> losses."""
         output: Any = self.tokenizer(pixel_values)
-        reconstruction, more, extra = output.reconstruction_loss, {}, 0.0
+        loss, perceived, parts = output.loss, output.reconstruction_loss, {}
+        if self.features is not None:
+            distance = self.features(output.pixels, pixel_values)
+            loss = loss + self.arguments.feature_weight * distance
+            perceived = perceived + self.arguments.feature_weight * distance
+            parts["feature_loss"] = distance.detach()
         if self.discriminator is not None:
-            adversarial, extra, more = self._adversary(output.pixels, pixel_values, reconstruction)
-            extra = extra + adversarial
+            adversarial, hinge, more = self._adversary(output.pixels, pixel_values, perceived)
+            loss, parts = loss + adversarial + hinge, {**parts, **more}
         return VqganOutput(
-            loss=output.loss + extra,
-            reconstruction_loss=reconstruction.detach(),
+            loss=loss,
+            reconstruction_loss=output.reconstruction_loss.detach(),
             commitment_loss=output.commitment_loss,
             perplexity=output.perplexity,
             psnr=psnr(output.pixels.detach(), pixel_values),
-            **more,
+            **parts,
         )
 
     def _adversary(

@@ -3,6 +3,7 @@
 pictures (3, any, any) ─ crop, flip ─ the tokenizer's own `prepare` ─ (B, 3, H, W) ─ a model in training ─ folder
 """
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 
 from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
 from ..processing.errors import TriglotError
+from .data.load_rows import open_rows
 from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
@@ -152,3 +154,28 @@ def psnr(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """Peak signal-to-noise ratio of a batch (B, 3, H, W) in 0..1, dB, mean over pictures; 100 at most, for equal ones."""
     errors = (drawn.float().clamp(0, 1) - wanted.float()).square().flatten(1).mean(1)
     return (-10 * errors.clamp(min=1e-10).log10()).mean()
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """What the command lines have in common."""
+    parser.add_argument(
+        "--dataset",
+        help="a folder of save_to_disk, or what datasets.load_dataset takes; none where --scenes are drawn",
+    )
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def open_pictures(where: str | None, split: str) -> Dataset | None:
+    """The rows of a command line; None where none were named.
+
+    Raises:
+        TriglotError: rows that are only streamed.
+    """
+    dataset = None if where is None else open_rows(where, split)
+    if dataset is not None and not isinstance(dataset, Dataset):
+        raise TriglotError(
+            f"{where!r} is only streamed; save it with save_to_disk first, since pictures are shuffled."
+        )
+    return dataset

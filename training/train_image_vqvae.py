@@ -24,15 +24,23 @@ from transformers import set_seed
 from ..modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
-from .data.load_rows import open_rows
 from .image_adversary import AdversaryArguments, VqganInTraining
-from .image_tokenizer_run import ImageRunArguments, pictures_of, run_training
+from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, run_training
 from .runs import add_settings, given_settings, open_run
 
 PARTS = ("reconstruction_loss", "commitment_loss", "perplexity", "psnr")
 ADVERSARY_PARTS = ("adversarial_loss", "discriminator_loss", "adaptive_weight")
 SIZES = (
-    *("codebook_size", "code_dim", "latent_channels", "layers_per_block", "norm_num_groups", "patch_size", "fit"),
+    *(
+        "codebook_size",
+        "code_dim",
+        "latent_channels",
+        "layers_per_block",
+        "norm_num_groups",
+        "patch_size",
+        "tile_encoder",
+        "fit",
+    ),
     *("mid_block_add_attention", "l1_weight", "l2_weight", "commitment_weight", "ema_decay", "revive_after"),
 )
 
@@ -48,6 +56,9 @@ class ImageVqvaeArguments(AdversaryArguments, ImageRunArguments):
     layers_per_block: int = 2
     norm_num_groups: int = 32
     patch_size: int = 1  # pixels squared that are one position from the start
+    tile_encoder: bool = (
+        False  # sees the pixels of each code alone: codes are the same wherever a tile lies, and easier to predict
+    )
     mid_block_add_attention: bool = True
     l1_weight: float = 1.0
     l2_weight: float = 0.0
@@ -126,29 +137,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--dataset", help="a folder of save_to_disk, or what datasets.load_dataset takes")
-    parser.add_argument("--split", default="train")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
+    add_pictures(parser)
     add_settings(parser, ImageVqvaeArguments)
     arguments = parser.parse_args(argv)
     dataset = open_pictures(arguments.dataset, arguments.split)
     settings = given_settings(arguments, ImageVqvaeArguments)
     print(train_image_vqvae(dataset, arguments.out, settings, seed=arguments.seed))
-
-
-def open_pictures(where: str | None, split: str) -> Dataset | None:
-    """The rows of a command line; None where none were named.
-
-    Raises:
-        TriglotError: rows that are only streamed.
-    """
-    dataset = None if where is None else open_rows(where, split)
-    if dataset is not None and not isinstance(dataset, Dataset):
-        raise TriglotError(
-            f"{where!r} is only streamed; save it with save_to_disk first, since pictures are shuffled."
-        )
-    return dataset
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 """A VQ-VAE from pictures: what is saved, that a killed run goes on as if nothing had happened, adversaries, and what is refused."""
 
+import json
+
 import pytest
 import torch
 from datasets import Dataset
 from picture_rows_testing import picture_rows
-from transformers import AutoModel, TrainerCallback
+from transformers import AutoModel, Dinov2Config, Dinov2Model, TrainerCallback
 
 from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from triglot.modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from triglot.processing.errors import TriglotError
 from triglot.training import image_tokenizer_run as run_module
 from triglot.training import train_image_vqvae as module
-from triglot.training.image_adversary import AdversaryArguments, PatchDiscriminator, VqganInTraining
+from triglot.training.image_adversary import AdversaryArguments, FeatureLoss, PatchDiscriminator, VqganInTraining
 from triglot.training.train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 
 pytest.importorskip("diffusers")
@@ -145,6 +147,26 @@ def test_the_discriminator_learns_to_tell_and_waits_for_its_start():
         optimizer.step()
         losses.append(float(output.discriminator_loss))
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_features_of_an_encoder_are_compared(dataset, tmp_path):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16, "patch_size": 8}
+    Dinov2Model(Dinov2Config(**sizes, initializer_range=0.3)).save_pretrained(tmp_path / "dino")
+    processor = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "dino" / "preprocessor_config.json").write_text(json.dumps(processor))
+    arguments = ImageVqvaeArguments(**TINY, feature_encoder=str(tmp_path / "dino"), feature_layer=2)
+    folder = train_image_vqvae(dataset, tmp_path / "vqvae", arguments)
+    assert "feature_loss" in (folder / "checkpoints" / "report.md").read_text()
+    assert not [name for name in ImageVqvae.from_pretrained(folder).state_dict() if "units" in name]
+    loss, batch = FeatureLoss(str(tmp_path / "dino"), 1), torch.rand(2, 3, 24, 24)
+    assert float(loss(batch, batch)) == pytest.approx(0.0, abs=1e-6)
+    drawn = torch.rand(2, 3, 24, 24).requires_grad_()
+    distance = loss(drawn, batch)
+    distance.backward()
+    assert 0 < distance.item() < 4 and drawn.grad.abs().sum() > 0
+    with pytest.raises(TriglotError, match="cannot be used"):
+        FeatureLoss(str(tmp_path), 1)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,21 @@ class TestOblongImageVqvae(ImageAutoencoderTester):
         return trained(image_size=(16, 24), fit="stretch", **more)
 
 
+class TestImageVqvaeOfTiles(ImageAutoencoderTester):
+    def build_tokenizer(self):
+        return trained(image_size=(16, 24), tile_encoder=True)
+
+
+def test_a_tile_has_its_code_wherever_it_lies():
+    model, [image] = trained(tile_encoder=True, codebook_size=64), shapes_on_grey(1, (16, 16), seed=2)
+    codes = model.encode([image])[0].view(4, 4)
+    assert codes.unique().numel() > 3
+    rolled = model.encode([image.roll((4, -8), (1, 2))])[0].view(4, 4)
+    assert torch.equal(rolled, codes.roll((1, -2), (0, 1)))
+    context = trained(codebook_size=64).encode([image, image.roll((4, -8), (1, 2))])
+    assert not torch.equal(context[1].view(4, 4), context[0].view(4, 4).roll((1, -2), (0, 1)))
+
+
 def test_the_grid_follows_from_the_sizes():
     assert trained(image_size=(16, 24)).grid == (4, 6)
     assert trained(patch_size=1).grid == (8, 8) and trained(block_out_channels=[16, 16, 16]).grid == (2, 2)
