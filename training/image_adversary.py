@@ -20,7 +20,7 @@ from transformers.utils import ModelOutput
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
-from .image_tokenizer_run import psnr
+from .image_metrics import psnr
 
 MOST_ADAPTIVE = 1e4  # the adaptive weight's upper bound, as in VQGAN
 
@@ -173,7 +173,7 @@ class VqganInTraining(nn.Module):
             reconstruction_loss=output.reconstruction_loss.detach(),
             commitment_loss=output.commitment_loss,
             perplexity=output.perplexity,
-            psnr=psnr(output.pixels.detach(), pixel_values),
+            psnr=psnr(output.pixels.detach(), pixel_values).mean(),
             **parts,
         )
 

@@ -150,12 +150,6 @@ def run_training(
     return output_dir
 
 
-def psnr(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """Peak signal-to-noise ratio of a batch (B, 3, H, W) in 0..1, dB, mean over pictures; 100 at most, for equal ones."""
-    errors = (drawn.float().clamp(0, 1) - wanted.float()).square().flatten(1).mean(1)
-    return (-10 * errors.clamp(min=1e-10).log10()).mean()
-
-
 def add_pictures(parser: argparse.ArgumentParser) -> None:
     """What the command lines have in common."""
     parser.add_argument(

@@ -29,7 +29,8 @@ from transformers.utils import ModelOutput
 from ..modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
 from ..modeling.tokenizers.modeling_image_dvae import ImageDvae
 from ..processing.errors import TriglotError
-from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, psnr, run_training
+from .image_metrics import psnr
+from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, run_training
 from .runs import add_settings, given_settings, open_run
 
 PARTS = ("reconstruction_loss", "kl_loss", "perplexity", "psnr", "temperature", "kl_weight")
@@ -135,7 +136,7 @@ class DvaeInTraining(nn.Module):
             reconstruction_loss=output.reconstruction_loss.detach(),
             kl_loss=output.kl_loss,
             perplexity=output.perplexity,
-            psnr=psnr(output.pixels.detach(), pixel_values),
+            psnr=psnr(output.pixels.detach(), pixel_values).mean(),
             temperature=torch.tensor(self.temperature),
             kl_weight=torch.tensor(self.kl_weight),
         )
