@@ -14,7 +14,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import TrainerCallback
 from transformers.utils import ModelOutput
 
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
@@ -139,7 +138,7 @@ class VqganInTraining(nn.Module):
         arguments: Which losses.
 
     Attributes:
-        step: Of the run; `clock` keeps it.
+        step: Of the run; whoever trains keeps it.
     """
 
     def __init__(self, tokenizer: ImageVqvae, arguments: AdversaryArguments):
@@ -151,10 +150,6 @@ class VqganInTraining(nn.Module):
         self.features: FeatureLoss | None = None
         if arguments.feature_encoder:
             self.features = FeatureLoss(arguments.feature_encoder, arguments.feature_layer)
-
-    def clock(self) -> TrainerCallback:
-        """Tells the step."""
-        return _Clock(self)
 
     def forward(self, pixel_values: torch.Tensor) -> VqganOutput:
         """float (B, 3, H, W) in 0..1 -> losses."""
@@ -207,11 +202,3 @@ class VqganInTraining(nn.Module):
             "adaptive_weight": weight,
         }
         return started * self.arguments.discriminator_weight * weight * adversarial, started * hinge, parts
-
-
-class _Clock(TrainerCallback):
-    def __init__(self, in_training: VqganInTraining):
-        self.in_training = in_training
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.in_training.step = state.global_step

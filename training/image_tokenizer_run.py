@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import nn
+from transformers import TrainerCallback
 
 from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
 from ..processing.errors import TriglotError
@@ -110,19 +111,17 @@ def run_training(
     *,
     seed: int,
     checkpoint: str | None,
-    callbacks: Sequence[Any] = (),
 ) -> Path:
     """Trains and saves.
 
     Args:
-        in_training: Holds the `tokenizer`; (B, 3, H, W) -> losses.
+        in_training: Holds the `tokenizer` and is told the `step`; (B, 3, H, W) -> losses.
         pictures: Of `pictures_of`.
         output_dir: Becomes the folder of the tokenizer, with `checkpoints/` in it.
         arguments: The stage's.
         parts: Fields of the losses that are logged.
         seed: Of the run.
         checkpoint: Of `open_run`.
-        callbacks: Of the trainer.
 
     Returns:
         `output_dir`, complete.
@@ -132,7 +131,7 @@ def run_training(
     trainer = PartsTrainer(
         model=in_training,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        **{**data, "callbacks": [*data["callbacks"], *callbacks]},
+        **{**data, "callbacks": [*data["callbacks"], _TellsStep(in_training)]},
         optimizers=chosen_optimizers(in_training, arguments),
         parts=parts,
     )
@@ -148,6 +147,14 @@ def run_training(
         save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
+
+
+class _TellsStep(TrainerCallback):
+    def __init__(self, in_training: Any):
+        self.in_training = in_training
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.in_training.step = state.global_step
 
 
 def add_pictures(parser: argparse.ArgumentParser) -> None:

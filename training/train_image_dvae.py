@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 from torch import nn
-from transformers import TrainerCallback, set_seed
+from transformers import set_seed
 from transformers.utils import ModelOutput
 
 from ..modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
@@ -100,7 +100,7 @@ class DvaeInTraining(nn.Module):
         arguments: The stage's.
 
     Attributes:
-        step: Of the run; `clock` keeps it.
+        step: Of the run; whoever trains keeps it.
     """
 
     def __init__(self, tokenizer: ImageDvae, arguments: ImageDvaeArguments):
@@ -108,10 +108,6 @@ class DvaeInTraining(nn.Module):
         self.tokenizer, self.arguments, self.step = tokenizer, arguments, 0
         if arguments.encoder:
             tokenizer.encoder.requires_grad_(False)
-
-    def clock(self) -> TrainerCallback:
-        """Tells the step."""
-        return _Clock(self)
 
     @property
     def temperature(self) -> float:
@@ -147,14 +143,6 @@ def _risen(step: int, steps: int) -> float:
     return 0.5 - 0.5 * math.cos(math.pi * min(1.0, step / max(1, steps)))
 
 
-class _Clock(TrainerCallback):
-    def __init__(self, in_training: DvaeInTraining):
-        self.in_training = in_training
-
-    def on_step_begin(self, args, state, control, **kwargs):
-        self.in_training.step = state.global_step
-
-
 def train_image_dvae(
     dataset: Dataset | None,
     output_dir: str | os.PathLike,
@@ -184,16 +172,7 @@ def train_image_dvae(
     inputs = {"encoder": tokenizer.fingerprint} if arguments.encoder else {}
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     in_training = DvaeInTraining(tokenizer, arguments)
-    return run_training(
-        in_training,
-        pictures,
-        output_dir,
-        arguments,
-        PARTS,
-        seed=seed,
-        checkpoint=checkpoint,
-        callbacks=[in_training.clock()],
-    )
+    return run_training(in_training, pictures, output_dir, arguments, PARTS, seed=seed, checkpoint=checkpoint)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

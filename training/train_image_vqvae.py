@@ -120,16 +120,7 @@ def train_image_vqvae(
     in_training = VqganInTraining(ImageVqvae(config), arguments)
     parts = PARTS + (ADVERSARY_PARTS if arguments.discriminator_weight else ())
     parts += ("feature_loss",) if arguments.feature_encoder else ()
-    return run_training(
-        in_training,
-        pictures,
-        output_dir,
-        arguments,
-        parts,
-        seed=seed,
-        checkpoint=checkpoint,
-        callbacks=[in_training.clock()],
-    )
+    return run_training(in_training, pictures, output_dir, arguments, parts, seed=seed, checkpoint=checkpoint)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -50,7 +50,7 @@ def test_it_learns(dataset, tmp_path):
     changes = {**TINY, "flip_share": 0.0, "least_crop": 1.0, "codebook_size": 32, "ema_decay": 0.9, "l2_weight": 5.0}
     pictures = run_module.ImageRows(dataset)
     errors = []
-    for steps in (1, 60):
+    for steps in (1, 40):
         arguments = ImageVqvaeArguments(**{**changes, "max_steps": steps, "save_steps": 100})
         model = ImageVqvae.from_pretrained(train_image_vqvae(dataset, tmp_path / str(steps), arguments)).eval()
         batch = torch.stack([model.prepare(image) for image in pictures])
@@ -140,13 +140,13 @@ def test_the_discriminator_learns_to_tell_and_waits_for_its_start():
     assert not any(bool(weight.grad.abs().sum() > 0) for weight in model.discriminator.parameters())
     model.step = 5
     optimizer, losses = torch.optim.Adam(model.discriminator.parameters(), 3e-3), []
-    for _ in range(40):
+    for _ in range(25):
         optimizer.zero_grad()
         output = model(batch)
         output.loss.backward()
         optimizer.step()
         losses.append(float(output.discriminator_loss))
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
 
 
 def test_features_of_an_encoder_are_compared(dataset, tmp_path):
