@@ -31,9 +31,9 @@ class ImageRows(torch.utils.data.Dataset):
 
     def __init__(self, dataset: Dataset):
         rows = undecoded_images(dataset)
-        empty = [row is None or (row["bytes"] is None and row["path"] is None) for row in rows["image"]]
-        self.rows = rows.select([place for place, lacks in enumerate(empty) if not lacks]) if any(empty) else rows
-        if not len(self.rows):
+        filled = _filled(rows)
+        self.rows = rows if len(filled) == len(rows) else rows.select(filled)
+        if not filled:
             raise TriglotError(f"None of the {len(rows)} rows has a picture.")
 
     def __len__(self) -> int:
@@ -85,6 +85,24 @@ def undecoded_images(dataset: Rows) -> Rows:
     return dataset if names is None else dataset.select_columns(["image"])
 
 
+def _filled(rows: Dataset, at_once: int = 1000) -> list[int]:
+    """Places of the rows that have a picture. Their bytes are not read: Arrow keeps beside them what is missing."""
+    table, found = rows.with_format("arrow"), []
+    for start in range(0, len(rows), at_once):
+        place = start
+        for chunk in table[start : start + at_once]["image"].chunks:
+            there = chunk.is_valid().to_numpy(zero_copy_only=False)
+            if hasattr(chunk, "flatten") and hasattr(
+                chunk.type, "get_field_index"
+            ):  # {"bytes", "path"}, not a path alone
+                there = there & np.any(
+                    [part.is_valid().to_numpy(zero_copy_only=False) for part in chunk.flatten()], axis=0
+                )
+            found += (place + np.flatnonzero(there)).tolist()
+            place += len(chunk)
+    return found
+
+
 def read_picture(image: Any, name: str) -> torch.Tensor:
     """{"bytes", "path"}, a path or a PIL image -> float32 (3, H, W) in 0..1, turned as its EXIF says; transparent parts are white.
 
@@ -98,6 +116,9 @@ def read_picture(image: Any, name: str) -> torch.Tensor:
         elif not isinstance(image, Pictures.Image):
             image = Pictures.open(image)
         picture = ImageOps.exif_transpose(image)
+        if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+            grey = np.asarray(picture, dtype=np.float32) / 65535
+            return torch.from_numpy(grey).clamp(0, 1).expand(3, -1, -1).clone()
         if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
             seen = picture.convert("RGBA")
             picture = Pictures.alpha_composite(Pictures.new("RGBA", seen.size, "white"), seen)
