@@ -6,7 +6,7 @@ cards (dataclasses with `name`) ─▶ results.json, report.md, report.png in on
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ def write_cards(
     notes: str,
     chances: Mapping[str, float] | None = None,
     intervals: Mapping[str, tuple[str, str]] | None = None,
+    media: str = "Speech",
+    more: Callable[[Path], None] | None = None,
 ) -> None:
     """Writes the folder; an older report there is replaced.
 
@@ -43,6 +45,8 @@ def write_cards(
         notes: How to read the table.
         chances: {field: what guessing would give}, drawn as dotted lines.
         intervals: {field: (field of its low end, of its high end)}, drawn as whiskers.
+        media: The title's first word.
+        more: Writes further files into the folder.
     """
     with whole_folder(output_dir) as partial:
         results = {**facts, f"{kind}s": [dataclasses.asdict(card) for card in cards]}
@@ -50,9 +54,11 @@ def write_cards(
             json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
         )
         (partial / "report.md").write_text(
-            f"# Speech {kind}s\n\n{table(cards, columns, kind)}\n\n{notes}\n", encoding="utf-8"
+            f"# {media} {kind}s\n\n{table(cards, columns, kind)}\n\n{notes}\n", encoding="utf-8"
         )
         draw(cards, columns, panels, partial / "report.png", chances or {}, intervals or {})
+        if more is not None:
+            more(partial)
 
 
 def table(cards: Sequence[Any], columns: Columns, kind: str) -> str:

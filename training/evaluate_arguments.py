@@ -36,8 +36,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `triglot evaluate tokenizer`."""
-    parser.add_argument("tokenizers", nargs="+", metavar="NAME=FOLDER", help="speech tokenizers, each under a name")
+    parser.add_argument(
+        "tokenizers",
+        nargs="+",
+        metavar="NAME=FOLDER",
+        help="speech tokenizers, or image tokenizers, each under a name",
+    )
     parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
+    parser.add_argument(
+        "--rows", help="images: rows with a column `image`, as for training (default: held-out scenes)"
+    )
+    parser.add_argument("--split", default="test", help="images: of these rows (default: test)")
+    parser.add_argument("--pictures", type=int, default=300, help="images: how many (default: 300)")
+    parser.add_argument("--side", type=int, default=64, help="images: pixels of the scenes (default: 64)")
     parser.add_argument("--sentences", type=int, default=20, help="held-out sentences in each language (default: 20)")
     parser.add_argument(
         "--voices", type=int, default=4, help="voices of training, and as many that none heard (default: 4)"
@@ -45,7 +56,7 @@ def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", action="append", metavar="NAME=FOLDER",
                         help="speech decoder for the codes of the tokenizer NAME; may be given several times")  # fmt: skip
     parser.add_argument("--judge", help="recogniser that reads what decoders speak, as for `triglot evaluate`")
-    parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and triples (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and triples, or scenes (default: 0)")
 
 
 def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,23 @@ from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 
 
+def load_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> MediaTokenizer:
+    """The tokenizer of a folder, of speech or images, in evaluation mode; `dtype` "auto" keeps that of the files.
+
+    Raises:
+        TriglotError: no such folder, or something else in it.
+    """
+    return _load(folder, dtype, "tokenizer", MediaTokenizer)
+
+
+def load_image_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> MediaTokenizer:
+    """The image tokenizer of a folder, as `load_tokenizer`."""
+    tokenizer = _load(folder, dtype, "image tokenizer", MediaTokenizer)
+    if tokenizer.grid is None:
+        raise TriglotError(f"{os.fspath(folder)!r} holds a tokenizer of other media than images.")
+    return tokenizer
+
+
 def load_speech_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> MediaTokenizer:
     """The speech tokenizer of a folder, in evaluation mode; `dtype` "auto" keeps that of the files.
 
@@ -40,7 +57,7 @@ def load_stock(load: Callable[..., Any], folder: str | os.PathLike, what: str, *
     """What `load` makes of the folder, ready for inference; a TriglotError says that it holds no `what`."""
     try:
         loaded = load(os.fspath(folder), **kwargs)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:  # ImportError: a package that a part is built of
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error
     return loaded.eval() if hasattr(loaded, "eval") else loaded

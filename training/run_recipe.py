@@ -1,7 +1,7 @@
 """`triglot train RECIPE`: runs the stages of a recipe in order, each once, going on where an earlier run was cut off.
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> checkpoint
-                                               -> codec -> soundstorm, audiolm          speaker_encoder
+                                               -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages of the second line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint;
@@ -38,6 +38,8 @@ from .train_audiolm import AudioLmArguments, train_audiolm
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
+from .train_image_dvae import ImageDvaeArguments, train_image_dvae
+from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
 from .train_soundstorm import SoundStormArguments, train_soundstorm
@@ -55,11 +57,14 @@ STAGES: dict[str, type] = {
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
     "speaker_encoder": SpeakerEncoderArguments,
+    "image_tokenizer": ImageVqvaeArguments,
+    "image_dvae": ImageDvaeArguments,
     "tokens": TokensArguments,
     "lm": LmArguments,
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
-OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder")  # run only where the recipe names them
+# run only where the recipe names them
+OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae")
 DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -229,6 +234,8 @@ class _Runner:
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
             "speaker_encoder": self._speaker_encoder,
+            "image_tokenizer": self._image_tokenizer,
+            "image_dvae": self._image_dvae,
             "tokens": self._tokens,
             "lm": self._lm,
         }
@@ -304,6 +311,14 @@ class _Runner:
 
     def _speaker_encoder(self, arguments: SpeakerEncoderArguments) -> None:
         train_speaker_encoder(self.dataset, self.folder("speaker_encoder"), arguments, seed=self.recipe.seed)
+
+    def _image_tokenizer(self, arguments: ImageVqvaeArguments) -> None:
+        rows = None if arguments.scenes else self.dataset
+        train_image_vqvae(rows, self.folder("image_tokenizer"), arguments, seed=self.recipe.seed)
+
+    def _image_dvae(self, arguments: ImageDvaeArguments) -> None:
+        rows = None if arguments.scenes else self.dataset
+        train_image_dvae(rows, self.folder("image_dvae"), arguments, seed=self.recipe.seed)
 
     def _tokens(self, arguments: TokensArguments) -> None:
         make_rows, count = self._token_rows(arguments)

@@ -26,12 +26,13 @@ from ..processing.audio_io import resample
 from ..processing.codecs_triglot import prompt_encoder
 from ..processing.errors import TriglotError
 from ..version import __version__
+from . import image_tokenizer_report
 from .card_report import write_cards
 from .data.demo_world import parse_speaker
 from .data.espeak import EspeakSynthesizer, Phone
 from .data.splits import HELD_OUT_VOICES, TRAINING_VOICES, held_out_sentences, random_speaker
 from .evaluate_models import at_judge_rate, load_judge
-from .load_parts import load_speech_decoder, load_speech_tokenizer
+from .load_parts import load_speech_decoder, load_tokenizer
 from .metrics import WordErrorRate
 from .named_parts import named_parts
 from .tokenizer_metrics import Segment, abx_error, code_use, phone_use, speaker_leakage
@@ -328,13 +329,20 @@ def report_tokenizers(
     return cards
 
 
-def run(arguments: argparse.Namespace) -> list[TokenizerCard]:
-    """`triglot evaluate tokenizer`, with the arguments of `evaluate_arguments.add_tokenizer_arguments`."""
+def run(arguments: argparse.Namespace) -> list[TokenizerCard] | list[image_tokenizer_report.ImageTokenizerCard]:
+    """`triglot evaluate tokenizer`, with the arguments of `evaluate_arguments.add_tokenizer_arguments`; of images as well."""
     tokenizers, decoders = named_parts(arguments.tokenizers), named_parts(arguments.decoder or [])
-    loaded = {name: load_speech_tokenizer(folder) for name, folder in tokenizers.items()}
+    loaded = {name: load_tokenizer(folder) for name, folder in tokenizers.items()}
     for name, tokenizer in loaded.items():
         if not tokenizer.fingerprint:
             raise TriglotError(f"The tokenizer {name!r} has no code book yet; train it first.")
+    seeing = sorted(name for name, tokenizer in loaded.items() if tokenizer.grid is not None)
+    if len(seeing) == len(loaded):
+        return image_tokenizer_report.run(arguments, loaded)
+    if seeing:
+        raise TriglotError(
+            f"{', '.join(seeing)} take images and the others speech; compare each kind in a report of its own."
+        )
     cards = report_tokenizers(
         loaded,
         aligned_utterances(arguments.sentences, arguments.voices, arguments.seed),

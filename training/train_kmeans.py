@@ -1,14 +1,16 @@
-"""Stage 2: the code book of a speech tokenizer, k-means over the features of an encoder's layer.
+"""Stage 2: the code book of a speech or image tokenizer, k-means over the features of an encoder's layer.
 
 Paper: AudioPaLM (arXiv 2306.12925, section 3.1): features as they are, since normalising them hurt.
 
     rows with "audio", in memory or streamed ─ FeatureUnits.features (T, D) each ─ StreamingKmeans ─ centroids (K, D)
+    rows with "image", for an encoder of pictures ─ the features of their patches (h w, D) each ─┘
 
-Only some batches of features are ever held, so the sound may be of any length. Utterances that cannot be used are passed over,
+Only some batches of features are ever held, so the sound may be of any length. Utterances (or pictures) that cannot be used are passed over,
 counted and listed in `skipped_rows.json`. Every `save_rows` utterances the state goes into `output_dir/checkpoints`; a run that
 was cut off goes on from there, to the same centroids.
 
     python -m triglot.training.train_kmeans --dataset speech/ --encoder hubert/ --layer 6 --codebook-size 1000 --out units/
+    python -m triglot.training.train_kmeans --dataset photos/ --encoder dinov2/ --layer 9 --codebook-size 1000 --out units/
 """
 
 import argparse
@@ -34,6 +36,7 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.load_rows import open_rows
+from .data.picture_rows import read_picture, undecoded_images
 from .runs import (
     HOPELESS,
     MOST_LISTED,
@@ -58,11 +61,12 @@ class KmeansArguments:
     codebook_size: int = 1024
     layer: int = 3  # 1 for the output of the first layer
     frame_rate: float = 25.0  # codes per second
-    max_frames: int = 500_000  # of features seen; 5.6 h at 25 Hz
+    max_frames: int = 500_000  # of features seen, one a code; 5.6 h at 25 Hz, or 2,000 pictures of 16 x 16 patches
     batch_size: int = 4096  # frames of a k-means step; at least codebook_size are taken
     init_frames: int = 0  # that k-means++ sees; 0: 20 a code, but between three batches and 50,000
     deduplicate: bool = False
     downsample: str = "mean"  # or "stride"
+    fit: str = "crop"  # pictures of another size than the encoder's; or "stretch", "pad"
     dtype: str = "float32"  # of the saved weights; or "float16"
     save_rows: int = 1000  # utterances between two saved states
 
@@ -89,7 +93,7 @@ def train_kmeans(
     """Clusters an encoder's features and saves the finished `FeatureUnits`.
 
     Args:
-        dataset: Rows with "audio": {"bytes": ..., "path": ...}, any format and rate. A `Dataset` is taken in random order, an
+        dataset: Rows with "audio", or "image" for an encoder of pictures: {"bytes": ..., "path": ...}, any format, rate and size. A `Dataset` is taken in random order, an
             `IterableDataset` as it comes (shuffle it before); until `max_frames` are there or it ends.
         encoder_dir: What `FeatureUnits.from_encoder` takes: a folder with an encoder and its feature extractor; or "mfcc" (layer 1).
         output_dir: Where the tokenizer goes and, under `checkpoints`, the state of the run.
@@ -100,7 +104,7 @@ def train_kmeans(
         `output_dir`, complete.
 
     Raises:
-        TriglotError: fewer frames than codes, no column "audio", only unusable utterances (broken sound, features that are
+        TriglotError: fewer frames than codes, no such column, only unusable utterances (broken sound, features that are
             NaN), or a state of other settings.
         ValueError: the encoder has no such layer, or its rate and `frame_rate` have no whole ratio.
     """
@@ -113,9 +117,10 @@ def train_kmeans(
         arguments.frame_rate,
         downsample=arguments.downsample,
         deduplicate=arguments.deduplicate,
+        fit=arguments.fit,
     )
     units.to("cuda" if torch.cuda.is_available() else "cpu")
-    rows = undecoded(dataset)
+    rows = undecoded_images(dataset) if units.sees else undecoded(dataset)
     nothing = torch.zeros(1, units.config.feature_dim)
     encoder = units.compute_fingerprint({**units.state_dict(), "centroids": nothing})
     state = open_run(
@@ -132,12 +137,13 @@ def train_kmeans(
 
 
 class _Run:
-    """One run over the utterances: k-means, how many rows are done, and those that could not be used."""
+    """One run over the utterances or pictures: k-means, how many rows are done, and those that could not be used."""
 
     def __init__(self, units: FeatureUnits, arguments: KmeansArguments, seed: int, output_dir: Path):
         size, batch = arguments.codebook_size, max(arguments.batch_size, arguments.codebook_size)
         init = arguments.init_frames or max(3 * batch, min(20 * size, 50_000))
         self.units, self.arguments, self.seed, self.output_dir = units, arguments, seed, output_dir
+        self.items = "pictures" if units.sees else "utterances"
         self.kmeans = StreamingKmeans(
             size,
             units.config.feature_dim,
@@ -155,43 +161,49 @@ class _Run:
         Raises:
             TriglotError: the stream breaks (what was done is saved), or nothing in it can be used.
         """
-        rate, left = self.units.config.sampling_rate, self.arguments.max_frames
+        left = self.arguments.max_frames
         start, samples = time.monotonic(), self.samples
         with tqdm(desc="k-means", unit="frame", total=left, initial=self.frames) as bar:
             for number, row in self._numbered(rows):
                 if self.frames >= left:
                     break
                 try:
-                    wave = load_audio(row["audio"], target_rate=rate, name="audio")
-                    features = self.units.features(torch.from_numpy(wave))[: left - self.frames]
+                    item = self._read(row)
+                    features = self.units.features(item)[: left - self.frames]
                 except (TriglotError, ValueError) as error:
                     self._skip(number, error)
                 else:
                     self.kmeans.add(features)
                     self.frames += len(features)
-                    self.samples += len(wave)
+                    self.samples += 0 if self.units.sees else len(item)
                     bar.update(len(features))
                 self.rows += 1
                 if self.rows % self.arguments.save_rows == 0:
                     self.save()
-        hours, seconds = (self.samples - samples) / rate / 3600, time.monotonic() - start
+        hours, seconds = (self.samples - samples) / self.units.config.sampling_rate / 3600, time.monotonic() - start
         if hours:
             print(f"{hours:.2f} h of sound in {seconds / 60:.1f} min: {hours / seconds * 3600:.0f} h an hour")
+
+    def _read(self, row: dict[str, Any]) -> torch.Tensor:
+        """What the encoder takes."""
+        if self.units.sees:
+            return read_picture(row["image"], "image")
+        return torch.from_numpy(load_audio(row["audio"], target_rate=self.units.config.sampling_rate, name="audio"))
 
     def finish(self) -> torch.Tensor:
         """The centroids; before that, the list of what was passed over."""
         if self.frames < self.arguments.max_frames:
             print(
-                f"The sound ended after {self.rows} utterances and {self.frames} of {self.arguments.max_frames} frames."
+                f"The rows ended after {self.rows} {self.items} and {self.frames} of {self.arguments.max_frames} frames."
             )
         if self.skipped:
             if not self.frames:
                 self._give_up()
             file = self.output_dir / SKIPPED_FILE
             with whole_file(file) as partial:
-                content = {"utterances": self.rows, "skipped": self.skipped, "first": self.listed}
+                content = {self.items: self.rows, "skipped": self.skipped, "first": self.listed}
                 partial.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-            print(f"{self.skipped} of {self.rows} utterances could not be used; {file} lists them.")
+            print(f"{self.skipped} of {self.rows} {self.items} could not be used; {file} lists them.")
         return self.kmeans.finish()
 
     def _skip(self, number: int, error: Exception) -> None:
@@ -204,7 +216,7 @@ class _Run:
     def _give_up(self) -> NoReturn:
         first = self.listed[0]
         raise TriglotError(
-            f"None of the first {self.skipped} utterances can be used. Row {first['row']}: {first['why']}"
+            f"None of the first {self.skipped} {self.items} can be used. Row {first['row']}: {first['why']}"
         )
 
     def _numbered(self, rows: Dataset | IterableDataset) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -222,7 +234,7 @@ class _Run:
             except Exception as error:  # of any kind: a shard that is cut off, a network that is gone
                 self.save()
                 raise TriglotError(
-                    f"The stream broke after {self.rows} utterances: {error}. What was done is kept; the same call goes on."
+                    f"The stream broke after {self.rows} {self.items}: {error}. What was done is kept; the same call goes on."
                 ) from error
             yield number, row
 
@@ -260,7 +272,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--streaming", action="store_true", help="never the whole dataset on the disk")
     parser.add_argument("--shuffle-buffer", type=int, default=1000, help="rows that a stream is shuffled over")
     parser.add_argument(
-        "--encoder", required=True, help="folder or Hub id of a speech encoder and its feature extractor; or mfcc"
+        "--encoder",
+        required=True,
+        help="folder or Hub id of an encoder of speech or pictures and its feature extractor or image processor; or mfcc",
     )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)

@@ -27,6 +27,8 @@ _PUBLIC = {
     "MfccEncoder": "modeling.tokenizers.modeling_mfcc",
     "CodecUnits": "modeling.tokenizers.modeling_codec_units",
     "SpeechVqvae": "modeling.tokenizers.modeling_speech_vqvae",
+    "ImageVqvae": "modeling.tokenizers.modeling_image_vqvae",
+    "ImageDvae": "modeling.tokenizers.modeling_image_dvae",
     "BestRqEncoder": "modeling.tokenizers.modeling_best_rq",
     "MediaDecoder": "modeling.decoders.media_decoder",
     "Voice": "modeling.decoders.voice",

@@ -21,11 +21,15 @@ from triglot.modeling.language_model.modeling_triglot import TriglotForCondition
 from triglot.modeling.tokenizers.configuration_best_rq import BestRqConfig
 from triglot.modeling.tokenizers.configuration_codec_units import CodecUnitsConfig
 from triglot.modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
+from triglot.modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
+from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from triglot.modeling.tokenizers.configuration_mfcc import MfccConfig
 from triglot.modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from triglot.modeling.tokenizers.modeling_best_rq import BestRqEncoder
 from triglot.modeling.tokenizers.modeling_codec_units import CodecUnits
 from triglot.modeling.tokenizers.modeling_feature_units import FeatureUnits
+from triglot.modeling.tokenizers.modeling_image_dvae import ImageDvae
+from triglot.modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from triglot.modeling.tokenizers.modeling_mfcc import MfccEncoder
 from triglot.modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from triglot.processing.processing_triglot import TriglotProcessor
@@ -37,6 +41,8 @@ COMPONENTS = (
     (FeatureUnitsConfig, FeatureUnits),
     (SpeechVqvaeConfig, SpeechVqvae),
     (CodecUnitsConfig, CodecUnits),
+    (ImageVqvaeConfig, ImageVqvae),
+    (ImageDvaeConfig, ImageDvae),
     (CodecDecoderConfig, CodecDecoder),
     (UnitVocoderConfig, UnitVocoder),
     (MelVocoderConfig, MelVocoder),

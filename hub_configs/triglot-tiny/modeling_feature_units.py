@@ -1,13 +1,14 @@
-"""FeatureUnits: the codes of any speech encoder, one of its layers + k-means, as AudioPaLM makes its audio tokens.
+"""FeatureUnits: the codes of any speech or vision encoder, one of its layers + k-means, as AudioPaLM makes its audio tokens.
 
 Papers: AudioPaLM (arXiv 2306.12925, section 3.1), HuBERT (arXiv 2106.07447), w2v-BERT (arXiv 2108.06209).
 
     waveform (S,) ─ feature extractor ─ encoder up to `layer` (F, D) ─ mean of groups (T, D) ─ nearest centroid (T,)
+    picture (3, H, W) ─ size, mean, deviation ─ encoder up to `layer` (1 + h w, D) ─ patches (h w, D) ─ nearest centroid (h w,)
 
 The encoder is built with `layer` layers: those above are neither stored nor run. Features are not normalised before
 k-means, which AudioPaLM found to hurt.
 
-Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), D width, K centroids.
+Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), H x W pixels, h x w patches, D width, K centroids.
 """
 
 import json
@@ -26,9 +27,11 @@ from transformers.models.auto.feature_extraction_auto import feature_extractor_c
 from .configuration_best_rq import BestRqConfig
 from .configuration_feature_units import FeatureUnitsConfig
 from .configuration_mfcc import MfccConfig
+from .image_fitting import check_image, fit_image
 from .media_tokenizer import MediaTokenizer, weights_fingerprint
 from .modeling_best_rq import BestRqEncoder
 from .modeling_mfcc import MfccEncoder
+from .vision_encoders import image_preparation, is_vision_config, normalise, vision_model, vision_part
 
 # encoders that take raw waveforms, need no feature extractor and say their frame rate
 OWN_ENCODERS: dict[str, tuple[Any, Any]] = {
@@ -51,7 +54,7 @@ _INCIDENTAL_SETTINGS = (
 
 
 class FeatureUnits(MediaTokenizer):
-    """A speech tokenizer made of an encoder's layer and k-means centroids.
+    """A tokenizer of speech or pictures made of an encoder's layer and k-means centroids.
 
     Items are encoded one by one: the group norm of HuBERT base sees padding, so a padded batch would give other codes.
     The model stays in evaluation mode, also after `train()`, since dropout would make the codes random.
@@ -67,6 +70,8 @@ class FeatureUnits(MediaTokenizer):
     def __init__(self, config: FeatureUnitsConfig):
         super().__init__(config)
         self.modality = config.modality
+        if self.sees:
+            self.main_input_name, self.input_modalities = "pixel_values", "image"
         encoder_config: Any = truncate_encoder_config(config.encoder_config or {}, config.layer)
         own = OWN_ENCODERS.get(encoder_config.model_type)
         self.encoder: PreTrainedModel = own[1](encoder_config) if own else AutoModel.from_config(encoder_config)
@@ -86,6 +91,21 @@ class FeatureUnits(MediaTokenizer):
         """Number of codes K; 0 before k-means."""
         return self.config.codebook_size
 
+    @property
+    def sees(self) -> bool:
+        """Whether its encoder takes pictures."""
+        return self.config.preparation is not None
+
+    @property
+    def sampling_rate(self) -> int | None:
+        """Hz of the waveforms it takes; None for pictures."""
+        return None if self.sees else self.config.sampling_rate
+
+    @property
+    def frame_rate(self) -> float | None:
+        """Codes per second of speech, before deduplication; None for pictures."""
+        return None if self.sees else self.config.frame_rate
+
     def train(self, mode: bool = True) -> "FeatureUnits":
         """Keeps evaluation mode, whatever `mode` says."""
         return super().train(False)
@@ -101,7 +121,8 @@ class FeatureUnits(MediaTokenizer):
         encoder_frame_rate: float | None = None,
         downsample: str = "mean",
         deduplicate: bool = False,
-        modality: str = "speech",
+        fit: str = "crop",
+        modality: str | None = None,
     ) -> "FeatureUnits":
         """Builds the tokenizer around a trained encoder; `set_centroids` makes it complete.
 
@@ -109,12 +130,13 @@ class FeatureUnits(MediaTokenizer):
             encoder: A folder or Hub id with the encoder and its feature extractor, as their `save_pretrained` write
                 them, or the full model itself. This project's own encoders need no feature extractor.
             layer: Which hidden state is used, 1 for the output of the first layer.
-            frame_rate: Codes per second.
-            feature_extractor: The encoder's; default: the one saved in the folder.
+            frame_rate: Codes per second; this and the next four but the extractor mean nothing for pictures.
+            feature_extractor: The encoder's, or its image processor; default: the one saved in the folder.
             encoder_frame_rate: Frames per second of the encoder; default: from its config.
             downsample: "mean" of each group of frames or "stride" for its first.
             deduplicate: Whether repeated codes are dropped.
-            modality: Name of the modality in a language model.
+            fit: How pictures of another size are made to fit: "crop" as CLIP and DINOv2 do, "stretch" as SigLIP does, or "pad".
+            modality: Name of the modality in a language model; default: "speech" or "image".
 
         Returns:
             The tokenizer in float32, with no centroids.
@@ -123,7 +145,8 @@ class FeatureUnits(MediaTokenizer):
             ValueError: no such layer, rates without a whole ratio, no feature extractor, or weights that are missing.
         """
         if isinstance(encoder, PreTrainedModel):
-            encoder = cast(PreTrainedModel, encoder.base_model)  # without a head
+            see = is_vision_config(encoder.config)
+            encoder = cast(PreTrainedModel, vision_model(encoder) if see else encoder.base_model)  # without a head
             settings = encoder.config.to_dict()
         else:
             settings, _ = PreTrainedConfig.get_config_dict(encoder)
@@ -132,9 +155,20 @@ class FeatureUnits(MediaTokenizer):
             full: Any = own[0](**{key: value for key, value in settings.items() if key != "model_type"})
         else:
             full = encoder.config if isinstance(encoder, PreTrainedModel) else AutoConfig.from_pretrained(encoder)
+            full = vision_part(full)
         encoder_config = _plain_settings(full.to_dict())
         truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
 
+        if not own and is_vision_config(full):
+            source = None if isinstance(encoder, PreTrainedModel) else encoder
+            config = FeatureUnitsConfig(
+                encoder_config=encoder_config,
+                layer=layer,
+                feature_dim=full.hidden_size,
+                preparation=image_preparation(full, source, feature_extractor, fit),
+                modality=modality or "image",
+            )
+            return cls(config)._with_weights(encoder, truncated)
         if feature_extractor is None and not own:
             feature_extractor = _load_feature_extractor(encoder)
         extractor_settings = None if feature_extractor is None else _plain_settings(feature_extractor.to_dict())
@@ -151,17 +185,22 @@ class FeatureUnits(MediaTokenizer):
             frame_rate=float(frame_rate),
             downsample=downsample,
             deduplicate=deduplicate,
-            modality=modality,
+            modality=modality or "speech",
         )
-        units = cls(config)
+        return cls(config)._with_weights(encoder, truncated)
+
+    def _with_weights(
+        self, encoder: str | os.PathLike | PreTrainedModel, truncated: PreTrainedConfig
+    ) -> "FeatureUnits":
+        """Takes the weights of the layers kept from the full encoder."""
         if isinstance(encoder, PreTrainedModel):
             source = encoder.state_dict()
-            wanted = units.encoder.state_dict()
+            wanted = self.encoder.state_dict()
             _check_missing(set(wanted) - set(source), type(encoder).__name__)
-            units.encoder.load_state_dict({name: source[name] for name in wanted})
+            self.encoder.load_state_dict({name: source[name] for name in wanted})
         else:
-            units.encoder = _load_encoder(type(units.encoder), encoder, truncated)
-        return units.float().eval()
+            self.encoder = _load_encoder(type(self.encoder), encoder, truncated)
+        return self.float().eval()
 
     @torch.no_grad()
     def set_centroids(self, centroids: torch.Tensor) -> None:
@@ -179,24 +218,24 @@ class FeatureUnits(MediaTokenizer):
         self.config.codebook_size = int(centroids.shape[0])
         self.config.fingerprint = self.compute_fingerprint()
 
-    def features(self, waveform: torch.Tensor) -> torch.Tensor:
-        """The encoder's features at `frame_rate`, which k-means is trained on.
+    def features(self, media: torch.Tensor) -> torch.Tensor:
+        """The encoder's features of one item, which k-means is trained on: at `frame_rate`, or of each patch.
 
         Args:
-            waveform: float (S,) at `sampling_rate`, at least 0.05 s.
+            media: A waveform float (S,) at `sampling_rate`, at least 0.05 s; or a picture float (3, H, W) in 0..1, of any size.
 
         Returns:
-            float32 (T, D) on the model's device.
+            float32 (T, D), or (h w, D), on the model's device.
 
         Raises:
-            ValueError: not a float (S,), too short, or NaN or infinite values in the waveform or the features.
+            ValueError: another shape, too short, or NaN or infinite values in what came or in the features.
         """
         with torch.inference_mode():
-            features = self._features(waveform, "waveform")
+            features = self._features(media, "the picture" if self.sees else "waveform")
         return features.clone()  # outside of inference mode, so that autograd accepts it
 
     def encode(self, media: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """Codes of each waveform, as `MediaTokenizer.encode` promises; repeats dropped where the config says so."""
+        """Codes of each item, as `MediaTokenizer.encode` promises; repeats dropped where the config says so."""
         if self.codebook_size == 0 or not bool(self.centroids.isfinite().all()):
             raise ValueError(
                 "This tokenizer has no code book yet: give it centroids with set_centroids, or train them with "
@@ -204,8 +243,8 @@ class FeatureUnits(MediaTokenizer):
             )
         codes = []
         with torch.inference_mode():
-            for index, waveform in enumerate(media):
-                nearest = self._nearest(self._features(waveform, f"item {index}"))
+            for index, item in enumerate(media):
+                nearest = self._nearest(self._features(item, f"item {index}"))
                 codes.append(torch.unique_consecutive(nearest) if self.config.deduplicate else nearest)
         return [
             item.cpu().clone() for item in codes
@@ -219,6 +258,8 @@ class FeatureUnits(MediaTokenizer):
         weights = self.state_dict() if state_dict is None else state_dict
         if not weights["centroids"].numel() or not bool(weights["centroids"].isfinite().all()):
             return ""
+        if self.sees:
+            return weights_fingerprint(weights, {"layer": self.config.layer, "preparation": self.config.preparation})
         settings = {
             "layer": self.config.layer,
             "frame_rate": float(self.config.frame_rate),
@@ -228,7 +269,36 @@ class FeatureUnits(MediaTokenizer):
         }
         return weights_fingerprint(weights, settings)
 
-    def _features(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
+    def patch_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The features of pictures that fit, through which gradients flow: float (B, 3, H, W) in 0..1 -> float32 (B, h w, D).
+
+        Raises:
+            ValueError: another size than `config.preparation` tells.
+        """
+        height, width = self.config.preparation["image_size"]
+        if tuple(pixel_values.shape[1:]) != (3, height, width):
+            raise ValueError(
+                f"pixel_values has the shape {tuple(pixel_values.shape)}; (pictures, 3, {height}, {width}) is needed."
+            )
+        pixels = normalise(pixel_values.to(self.device).float(), self.config.preparation).to(self.dtype)
+        rows, columns = self.config.grid
+        return self._run_encoder({"pixel_values": pixels})[:, -rows * columns :].float()  # before them a class token
+
+    def _features(self, media: torch.Tensor, name: str) -> torch.Tensor:
+        frames = self._picture_features(media, name) if self.sees else self._sound_features(media, name)
+        if not bool(frames.isfinite().all()):
+            raise ValueError(
+                f"The encoder's features of {name} hold NaN or infinite values. Try float32 (weights of some encoders "
+                "overflow in float16), and check the checkpoint."
+            )
+        return frames if self.sees else self._downsample(frames)
+
+    def _picture_features(self, image: torch.Tensor, name: str) -> torch.Tensor:
+        preparation: Any = self.config.preparation
+        height, width = preparation["image_size"]
+        return self.patch_features(fit_image(check_image(image, name), (height, width), preparation["fit"])[None])[0]
+
+    def _sound_features(self, waveform: torch.Tensor, name: str) -> torch.Tensor:
         inputs = self._encoder_inputs(self.check_waveform(waveform, name))
         frames = self._run_encoder(inputs)[0].float()  # (F, D)
         mask = inputs.get("attention_mask")
@@ -238,12 +308,7 @@ class FeatureUnits(MediaTokenizer):
             raise ValueError(
                 f"{name} has {waveform.numel()} samples, which give the encoder no frame; it is too short."
             )
-        if not bool(frames.isfinite().all()):
-            raise ValueError(
-                f"The encoder's features of {name} hold NaN or infinite values. Try float32 (weights of some encoders "
-                "overflow in float16), and check the checkpoint."
-            )
-        return self._downsample(frames)
+        return frames
 
     def _encoder_inputs(self, waveform: torch.Tensor) -> dict[str, torch.Tensor]:
         """Model inputs of one waveform float32 (S,), on the model's device."""
@@ -260,7 +325,7 @@ class FeatureUnits(MediaTokenizer):
         }
 
     def _run_encoder(self, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What comes out of the last layer kept, (1, F, D).
+        """What comes out of the last layer kept, (1, F, D), or (B, 1 + h w, D) for pictures.
 
         A hook takes it there, before any final norm, because that is `hidden_states[layer]` of the full model also
         where the norm after the last layer belongs to the encoder (`do_stable_layer_norm`).
@@ -333,6 +398,8 @@ def truncate_encoder_config(encoder_config: Mapping[str, Any], layer: int) -> Pr
         "mask_feature_prob": 0.0,
         "apply_spec_augment": False,
         "ctc_characters": "",
+        "vision_use_head": False,
+        "use_mask_token": False,
     }
     for name, value in unused.items():
         if hasattr(config, name):

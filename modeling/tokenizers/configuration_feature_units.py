@@ -5,6 +5,8 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import PreTrainedConfig
 
+from .configuration_image_tokenizer import FITS
+
 DOWNSAMPLE = ("mean", "stride")
 
 
@@ -24,12 +26,15 @@ class FeatureUnitsConfig(PreTrainedConfig):
         encoder_frame_rate: Frames per second of the encoder.
         frame_rate: Codes per second; `encoder_frame_rate` divided by a whole number.
         downsample: "mean" of each group of encoder frames, or "stride" for its first; a last incomplete group counts.
-        deduplicate: Whether repeated codes are dropped.
+        deduplicate: Whether repeated codes are dropped; not of pictures.
+        preparation: How pictures are prepared for an encoder that sees: `image_size` and `patch_size`, both [height, width],
+            `fit` ("pad", "crop" or "stretch"), `mean` and `std` of the three channels. None for an encoder that hears; the
+            four fields of rates mean nothing for one that sees.
         modality: Name of the modality in a language model.
         fingerprint: sha256 over all that decides the codes; "" before k-means.
 
     Raises:
-        ValueError: rates without a whole ratio, or an unknown way to downsample.
+        ValueError: rates without a whole ratio, an unknown way to downsample, or a preparation that cannot be.
     """
 
     model_type = "triglot_feature_units"
@@ -45,6 +50,7 @@ class FeatureUnitsConfig(PreTrainedConfig):
     frame_rate: float | int = 25.0
     downsample: str = "mean"
     deduplicate: bool = False
+    preparation: dict[str, Any] | None = None
     modality: str = "speech"
     fingerprint: str = ""
 
@@ -67,6 +73,26 @@ class FeatureUnitsConfig(PreTrainedConfig):
                 f"frame_rate is {self.frame_rate} Hz and encoder_frame_rate {self.encoder_frame_rate} Hz; their ratio must "
                 f"be whole: choose {self.encoder_frame_rate} divided by 1, 2, 3, ..."
             )
+
+        if self.preparation is not None:
+            self._check_preparation(self.preparation)
+
+    def _check_preparation(self, preparation: dict[str, Any]) -> None:
+        lacking = [name for name in ("image_size", "patch_size", "fit", "mean", "std") if name not in preparation]
+        if lacking or preparation["fit"] not in FITS:
+            raise ValueError(
+                f"preparation lacks {', '.join(lacking) or 'nothing'} and fit is {preparation.get('fit')!r}; allowed is one of "
+                f"{', '.join(FITS)}."
+            )
+        if self.deduplicate:
+            raise ValueError("deduplicate is true; a picture has h x w codes, of which none may be dropped.")
+
+    @property
+    def grid(self) -> list[int] | None:
+        """[h, w] patches of a picture; None for speech."""
+        if self.preparation is None:
+            return None
+        return [side // patch for side, patch in zip(self.preparation["image_size"], self.preparation["patch_size"])]
 
     @property
     def group_size(self) -> int:

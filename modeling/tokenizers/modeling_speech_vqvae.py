@@ -24,6 +24,7 @@ from transformers.utils import ModelOutput
 from .configuration_speech_vqvae import SpeechVqvaeConfig
 from .media_tokenizer import MediaTokenizer, weights_fingerprint
 from .modeling_best_rq import BestRqFrontEnd
+from .moving_codebook import MovingCodebook
 
 
 @dataclass
@@ -101,68 +102,6 @@ class ConvolutionStack(nn.Module):
         return self.last(self.norm(hidden))
 
 
-class MovingCodebook(nn.Module):
-    """K vectors that follow the moving average of what is given to each of them (arXiv 1711.00937, appendix A.1).
-
-    A code that was not used for `revive_after` steps starts anew at a vector of the batch, drawn from torch's global generator.
-    """
-
-    vectors: torch.Tensor
-    sums: torch.Tensor
-    counts: torch.Tensor
-    idle: torch.Tensor
-
-    def __init__(self, config: SpeechVqvaeConfig):
-        super().__init__()
-        size, width = config.codebook_size, config.code_dim
-        self.decay, self.revive_after = config.ema_decay, config.revive_after
-        self.register_buffer("vectors", torch.full((size, width), float("nan")))
-        self.register_buffer("sums", torch.zeros(size, width))
-        self.register_buffer("counts", torch.zeros(size))
-        self.register_buffer("idle", torch.zeros(size, dtype=torch.long))  # steps since it was last used
-
-    @property
-    def is_set(self) -> bool:
-        """Whether any batch was seen."""
-        return bool(self.vectors.isfinite().all())
-
-    def nearest(self, vectors: torch.Tensor) -> torch.Tensor:
-        """(n, d) -> the nearest code of each, int64 (n,)."""
-        with torch.autocast(vectors.device.type, enabled=False):
-            book = self.vectors.float()
-            return (vectors.float() @ book.T - book.square().sum(1) / 2).argmax(1)
-
-    @torch.no_grad()
-    def learn(self, vectors: torch.Tensor) -> None:
-        """Moves the codes after one step's vectors, float32 (n, d) of all processes."""
-        vectors = _of_all_processes(vectors.detach().float())
-        if not self.is_set:
-            self._draw(torch.ones_like(self.idle, dtype=torch.bool), vectors)
-        codes = self.nearest(vectors)
-        used = torch.bincount(codes, minlength=len(self.vectors)).float()
-        sums = torch.zeros_like(self.sums).index_add_(0, codes, vectors)
-        self.counts.lerp_(used, 1 - self.decay)
-        self.sums.lerp_(sums, 1 - self.decay)
-        self.idle = torch.where(used > 0, 0, self.idle + 1)
-        moved = self.counts > 1e-6
-        self.vectors = torch.where(moved[:, None], self.sums / self.counts.clamp(min=1e-6)[:, None], self.vectors)
-        dead = self.idle >= self.revive_after
-        if bool(dead.any()):
-            self._draw(dead, vectors)
-
-    def _draw(self, which: torch.Tensor, vectors: torch.Tensor) -> None:
-        """Puts the codes of bool (K,) on random vectors, as if each had been used once."""
-        drawn = torch.randint(len(vectors), (len(self.vectors),))
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            drawn = drawn.to(vectors.device)
-            torch.distributed.broadcast(drawn, 0)
-        chosen = vectors[drawn.to(vectors.device)]
-        self.vectors = torch.where(which[:, None], chosen, self.vectors)
-        self.sums = torch.where(which[:, None], chosen, self.sums)
-        self.counts = torch.where(which, 1.0, self.counts)
-        self.idle = torch.where(which, 0, self.idle)
-
-
 class SpeechVqvae(MediaTokenizer):
     """A speech tokenizer trained to say with K codes what it takes to draw the log-mel again.
 
@@ -197,10 +136,8 @@ class SpeechVqvae(MediaTokenizer):
         super()._init_weights(module)
         if isinstance(module, BestRqFrontEnd):
             init.copy_(module.mel_filters, module.compute_mel_filters())
-        elif isinstance(module, MovingCodebook):  # NaN, not zeros: a code book that was never set must not give codes
-            init.constant_(module.vectors, float("nan"))
-            for buffer in (module.sums, module.counts, module.idle):
-                init.zeros_(buffer)
+        elif isinstance(module, MovingCodebook):
+            module.empty()
 
     @property
     def codebook_size(self) -> int:
@@ -329,18 +266,4 @@ class SpeechVqvae(MediaTokenizer):
             raise ValueError("This tokenizer has no code book yet: train it with triglot.training.train_speech_vqvae.")
 
 
-def _of_all_processes(vectors: torch.Tensor) -> torch.Tensor:
-    """(n, d) of this process -> those of all processes, whose n may differ, in the same order everywhere."""
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return vectors
-    world = torch.distributed.get_world_size()
-    sizes = [torch.zeros(1, dtype=torch.long, device=vectors.device) for _ in range(world)]
-    torch.distributed.all_gather(sizes, torch.tensor([len(vectors)], device=vectors.device))
-    longest = max(int(size) for size in sizes)
-    padded = F.pad(vectors, (0, 0, 0, longest - len(vectors)))
-    gathered = [torch.empty_like(padded) for _ in range(world)]
-    torch.distributed.all_gather(gathered, padded)
-    return torch.cat([part[: int(size)] for part, size in zip(gathered, sizes)])
-
-
-__all__ = ["SpeechVqvae", "SpeechVqvaeOutput"]
+__all__ = ["MovingCodebook", "SpeechVqvae", "SpeechVqvaeOutput"]

@@ -294,7 +294,7 @@ def test_a_stream_that_breaks_is_told_and_gone_on_with(dataset, encoder_dir, tmp
 def test_a_stream_that_ends_early_is_enough_if_there_is_a_frame_for_each_code(dataset, encoder_dir, tmp_path, capsys):
     arguments = KmeansArguments(codebook_size=4, layer=1, max_frames=1_000)
     train_kmeans(streamed(dataset), encoder_dir, tmp_path / "units", arguments)
-    assert "The sound ended after 8 utterances and 1" in capsys.readouterr().out
+    assert "The rows ended after 8 utterances and 1" in capsys.readouterr().out
     with pytest.raises(TriglotError, match="fewer than the 900 codes"):
         train_kmeans(
             streamed(dataset), encoder_dir, tmp_path / "more", dataclasses.replace(arguments, codebook_size=900)

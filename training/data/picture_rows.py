@@ -1,0 +1,133 @@
+"""Pictures to train image tokenizers on: the column "image" of any dataset, or scenes drawn as they are asked for.
+
+datasets.Dataset with "image" ─ ImageRows ─┐
+training scenes, a seed each time ─ DrawnScenes ─┴─ float32 (3, H, W) in 0..1
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from datasets import Dataset, Image, IterableDataset
+from PIL import Image as Pictures
+from PIL import ImageOps
+
+from ...processing.errors import TriglotError
+from .scene_pictures import draw_scene
+from .scenes import Scene
+from .splits import held_out_sentences, training_sentences
+
+Rows = TypeVar("Rows", Dataset, IterableDataset)
+
+
+class ImageRows(torch.utils.data.Dataset):
+    """The "image" column of a `datasets.Dataset` as float32 (3, H, W) in 0..1, read when asked for.
+
+    Rows without a picture (everyday phrases of the demo world) are left out.
+    """
+
+    def __init__(self, dataset: Dataset):
+        rows = undecoded_images(dataset)
+        filled = _filled(rows)
+        self.rows = rows if len(filled) == len(rows) else rows.select(filled)
+        if not filled:
+            raise TriglotError(f"None of the {len(rows)} rows has a picture.")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return read_picture(self.rows[int(index)]["image"], f"image of row {index}")
+
+
+class DrawnScenes(torch.utils.data.Dataset):
+    """Scenes of the demo world as float32 (3, side, side) in 0..1; where their things lie is drawn from torch's global generator."""
+
+    def __init__(self, scenes: Sequence[Scene], side: int):
+        self.scenes, self.side = scenes, side
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        seed = int(torch.randint(2**31, ()))
+        return as_tensor(draw_scene(self.scenes[int(index)], self.side, seed))
+
+
+def training_scenes(count: int, seed: int = 0) -> list[Scene]:
+    """Different scenes of the training split."""
+    return [item for item in training_sentences(count, seed, scenes_share=1.0) if isinstance(item, Scene)]
+
+
+def held_out_scenes(count: int, seed: int = 0) -> list[Scene]:
+    """Different scenes that training never shows; half of them of triples that it never shows."""
+    return [item for item in held_out_sentences(count, seed, scenes_share=1.0) if isinstance(item, Scene)]
+
+
+def undecoded_images(dataset: Rows) -> Rows:
+    """The dataset with its "image" column as bytes and paths, and no other.
+
+    Raises:
+        TriglotError: no such column, or no rows.
+    """
+    names, features = dataset.column_names, dataset.features  # a stream may not know them before its first row
+    if names is not None and "image" not in names:
+        raise TriglotError(
+            f"The dataset has the columns {', '.join(names)}; `image` is needed: rename the column that holds the pictures."
+        )
+    if isinstance(dataset, Dataset) and len(dataset) == 0:
+        raise TriglotError("The dataset has no rows; at least one picture is needed.")
+    if features is not None and isinstance(features["image"], Image) and features["image"].decode:
+        dataset = dataset.cast_column("image", Image(decode=False))
+    return dataset if names is None else dataset.select_columns(["image"])
+
+
+def _filled(rows: Dataset, at_once: int = 1000) -> list[int]:
+    """Places of the rows that have a picture. Their bytes are not read: Arrow keeps beside them what is missing."""
+    table, found = rows.with_format("arrow"), []
+    for start in range(0, len(rows), at_once):
+        place = start
+        for chunk in table[start : start + at_once]["image"].chunks:
+            there = chunk.is_valid().to_numpy(zero_copy_only=False)
+            if hasattr(chunk, "flatten") and hasattr(
+                chunk.type, "get_field_index"
+            ):  # {"bytes", "path"}, not a path alone
+                there = there & np.any(
+                    [part.is_valid().to_numpy(zero_copy_only=False) for part in chunk.flatten()], axis=0
+                )
+            found += (place + np.flatnonzero(there)).tolist()
+            place += len(chunk)
+    return found
+
+
+def read_picture(image: Any, name: str) -> torch.Tensor:
+    """{"bytes", "path"}, a path or a PIL image -> float32 (3, H, W) in 0..1, turned as its EXIF says; transparent parts are white.
+
+    Raises:
+        TriglotError: no picture that can be read; `name` says which.
+    """
+    try:
+        if isinstance(image, dict):
+            content = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+            image = Pictures.open(io.BytesIO(content))
+        elif not isinstance(image, Pictures.Image):
+            image = Pictures.open(image)
+        picture = ImageOps.exif_transpose(image)
+        if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+            grey = np.asarray(picture, dtype=np.float32) / 65535
+            return torch.from_numpy(grey).clamp(0, 1).expand(3, -1, -1).clone()
+        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+            seen = picture.convert("RGBA")
+            picture = Pictures.alpha_composite(Pictures.new("RGBA", seen.size, "white"), seen)
+        return as_tensor(picture.convert("RGB"))
+    except Exception as error:  # of many kinds: no file, no picture, one that is cut off, a decompression bomb
+        raise TriglotError(f"{name} cannot be read as a picture: {error}") from error
+
+
+def as_tensor(picture: Pictures.Image) -> torch.Tensor:
+    """An RGB picture as float32 (3, H, W) in 0..1."""
+    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
+    return pixels.permute(2, 0, 1).float() / 255

@@ -1,0 +1,182 @@
+"""What the training of image tokenizers shares: pictures, their crops and flips, the run, and what is saved.
+
+pictures (3, any, any) ─ crop, flip ─ the tokenizer's own `prepare` ─ (B, 3, H, W) ─ a model in training ─ folder
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch import nn
+from transformers import TrainerCallback
+
+from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
+from ..processing.errors import TriglotError
+from .data.load_rows import open_rows
+from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
+from .parts_trainer import PartsTrainer
+from .run_report import train_and_report
+from .runs import check_dtype, check_optimizer, chosen_optimizers, save_whole, trainer_arguments
+from .seeded_data import seeded_data
+
+
+@dataclass(frozen=True)
+class ImageRunArguments:
+    """Settings that all image tokenizers are trained with."""
+
+    image_size: int = 256  # pixels, the height
+    image_width: int = 0  # pixels; 0 for squares
+    fit: str = "pad"  # pictures of other sizes; or "crop", "stretch"
+    scenes: int = (
+        0  # drawn ones of the demo world, their things elsewhere each time; 0 for the pictures of the dataset
+    )
+    least_crop: float = 1.0  # share of either side that a random crop keeps at least; 1 for whole pictures
+    flip_share: float = 0.0  # of the pictures: how many are seen in a mirror
+    max_steps: int = 10_000
+    batch_size: int = 32  # pictures per step and device
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3  # peak; cosine decay to 0
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    adam_beta2: float = 0.99
+    max_grad_norm: float = 1.0
+    bf16: bool = True  # autocast; also on a CPU
+    dtype: str = "float32"  # of the saved weights; or "float16"
+    save_steps: int = 500
+    logging_steps: int = 50
+    num_workers: int = 0  # processes that read or draw pictures
+
+    def __post_init__(self):
+        check_optimizer(self.optimizer)
+        check_dtype(self.dtype)
+        if self.max_steps < 1:
+            raise TriglotError(f"max_steps is {self.max_steps}; at least 1 is needed.")
+        if self.scenes < 0:
+            raise TriglotError(f"scenes is {self.scenes}; 0 or more is needed.")
+        for name in ("least_crop", "flip_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise TriglotError(f"{name} is {getattr(self, name)}; allowed is 0 to 1.")
+
+    @property
+    def shape(self) -> list[int]:
+        """[height, width], pixels."""
+        return [self.image_size, self.image_width or self.image_size]
+
+
+class PictureCollator:
+    """Pictures of any size -> {"pixel_values": (B, 3, H, W)} in 0..1, cropped and flipped at random."""
+
+    def __init__(self, tokenizer: ImageAutoencoder, least_crop: float = 1.0, flip_share: float = 0.0):
+        self.prepare, self.least_crop, self.flip_share = tokenizer.prepare, least_crop, flip_share
+
+    def __call__(self, items: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        pictures = []
+        for image in items:
+            if self.least_crop < 1:
+                share = self.least_crop + (1 - self.least_crop) * float(torch.rand(()))
+                height, width = (max(1, round(share * side)) for side in image.shape[1:])
+                top, left = (
+                    int(torch.randint(whole - part + 1, ())) for whole, part in zip(image.shape[1:], (height, width))
+                )
+                image = image[:, top : top + height, left : left + width]
+            if float(torch.rand(())) < self.flip_share:
+                image = image.flip(2)
+            pictures.append(self.prepare(image))
+        return {"pixel_values": torch.stack(pictures)}
+
+
+def pictures_of(dataset: Dataset | None, arguments: ImageRunArguments, seed: int) -> ImageRows | DrawnScenes:
+    """What the run sees.
+
+    Raises:
+        TriglotError: neither a dataset nor scenes, or a dataset without pictures.
+    """
+    if arguments.scenes:
+        return DrawnScenes(training_scenes(arguments.scenes, seed), arguments.image_size)
+    if dataset is None:
+        raise TriglotError("There is no dataset and scenes is 0; give rows with an `image` column, or scenes to draw.")
+    return ImageRows(dataset)
+
+
+def run_training(
+    in_training: nn.Module,
+    pictures: ImageRows | DrawnScenes,
+    output_dir: Path,
+    arguments: ImageRunArguments,
+    parts: Sequence[str],
+    *,
+    seed: int,
+    checkpoint: str | None,
+) -> Path:
+    """Trains and saves.
+
+    Args:
+        in_training: Holds the `tokenizer` and is told the `step`; (B, 3, H, W) -> losses.
+        pictures: Of `pictures_of`.
+        output_dir: Becomes the folder of the tokenizer, with `checkpoints/` in it.
+        arguments: The stage's.
+        parts: Fields of the losses that are logged.
+        seed: Of the run.
+        checkpoint: Of `open_run`.
+
+    Returns:
+        `output_dir`, complete.
+    """
+    tokenizer: Any = in_training.tokenizer
+    data = seeded_data(pictures, PictureCollator(tokenizer, arguments.least_crop, arguments.flip_share), seed)
+    trainer = PartsTrainer(
+        model=in_training,
+        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
+        **{**data, "callbacks": [*data["callbacks"], _TellsStep(in_training)]},
+        optimizers=chosen_optimizers(in_training, arguments),
+        parts=parts,
+    )
+    height, width = tokenizer.config.shape
+    facts = {
+        "pictures": f"{len(pictures)}{' scenes, drawn each time' if arguments.scenes else ''}",
+        "codes": f"{tokenizer.grid[0]} x {tokenizer.grid[1]} of {tokenizer.codebook_size} for {height} x {width} pixels",
+        "parameters": f"{sum(weight.numel() for weight in tokenizer.parameters()):,}",
+    }
+    train_and_report(trainer, checkpoint, arguments, facts)
+    trained = trainer.accelerator.unwrap_model(trainer.model).tokenizer
+    if trainer.is_world_process_zero():
+        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+    trainer.accelerator.wait_for_everyone()
+    return output_dir
+
+
+class _TellsStep(TrainerCallback):
+    def __init__(self, in_training: Any):
+        self.in_training = in_training
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.in_training.step = state.global_step
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """What the command lines have in common."""
+    parser.add_argument(
+        "--dataset",
+        help="a folder of save_to_disk, or what datasets.load_dataset takes; none where --scenes are drawn",
+    )
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+
+
+def open_pictures(where: str | None, split: str) -> Dataset | None:
+    """The rows of a command line; None where none were named.
+
+    Raises:
+        TriglotError: rows that are only streamed.
+    """
+    dataset = None if where is None else open_rows(where, split)
+    if dataset is not None and not isinstance(dataset, Dataset):
+        raise TriglotError(
+            f"{where!r} is only streamed; save it with save_to_disk first, since pictures are shuffled."
+        )
+    return dataset
