@@ -320,11 +320,9 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
 
 
 def _check_out(path: str) -> None:
-    from .processing.errors import TriglotError
+    from .processing.user_files import check_folder
 
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise TriglotError(f"Cannot write {path!r}: the folder {folder!r} does not exist; make it first.")
+    check_folder(path)
 
 
 def _show(arguments: argparse.Namespace, result: dict[str, Any], text: str) -> None:
