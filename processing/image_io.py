@@ -242,8 +242,7 @@ def _from_array(image: Any, name: str) -> np.ndarray:
     kind = f"{type(image).__name__} ({array.dtype} {array.shape})"
     if (
         array.dtype.kind not in "uf"
-        or array.dtype.itemsize > 2
-        and array.dtype.kind == "u"
+        or (array.dtype.itemsize > 2 and array.dtype.kind == "u")
         or not 2 <= array.ndim <= 3
     ):
         raise TriglotError(f"{name} is a {kind}; allowed is {_ACCEPTED}.")
