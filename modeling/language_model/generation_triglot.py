@@ -76,7 +76,8 @@ class SpanGenerationMixin(GenerationMixin):
         room = self.check_context(_mask_of(kwargs, ids), output_spans, settings)
         bound = min(bound for bound in (wanted, room, longest) if bound is not None)
         kwargs.pop("max_length", None)
-        scale = kwargs.pop("guidance_scale", None) or getattr(settings, "guidance_scale", None) or 1.0
+        scales = kwargs.pop("guidance_scale", None), getattr(settings, "guidance_scale", None), 1.0
+        scale = next(scale for scale in scales if scale is not None)
         nulls = [kwargs.pop(name, None) for name in ("negative_prompt_ids", "negative_prompt_attention_mask")]
         if scale != 1.0:
             kwargs["guidance_scale"] = 1.0  # transformers' own would run the twins one by one, over text as well
