@@ -50,7 +50,9 @@ def main() -> None:
     model = build_model()
     model.generation_config.span_grammar = {"tasks": {"T2I": ["image"]}}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; tokens/s, best of three")
-    print("| rows | bare text LM | token LM | fused | fused + span grammar | guided | s a picture | s a guided picture |")
+    print(
+        "| rows | bare text LM | token LM | fused | fused + span grammar | guided | s a picture | s a guided picture |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for rows in arguments.rows:
         prompt = torch.randint(3, TEXT_ROWS, (rows, 40))

@@ -357,7 +357,7 @@ class TriglotProcessor(ProcessorMixin):
                 conditions = {"voices": [voices[i] for i, _ in places]} if modality == "speech" else {}
                 media = self.codecs.decode(modality, [runs[i][j].codes for i, j in places], **conditions)
                 for (i, j), item in zip(places, media):
-                    item = item.float().cpu().numpy()
+                    item = item.detach().float().cpu().numpy()
                     pieces[i][j] = to_picture(item) if modality == "image" else item
         return pieces[0] if single else pieces
 

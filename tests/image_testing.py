@@ -2,7 +2,7 @@
 
 import torch
 from torch.nn.functional import interpolate
-from transformers import AutoModel, AutoProcessor, PreTrainedConfig, pipeline
+from transformers import AutoConfig, AutoModel, AutoProcessor, PreTrainedConfig, pipeline
 
 from triglot import MediaTokenizer
 
@@ -24,7 +24,11 @@ class PatchReader(MediaTokenizer):
     def __init__(self, config):
         super().__init__(config)
         colours = torch.rand(config.codebook_size, 3, generator=torch.Generator().manual_seed(0))
-        self.centroids = torch.nn.Buffer(colours)
+        self.centroids = torch.nn.Parameter(colours, requires_grad=False)
+        self.post_init()
+
+    def _init_weights(self, module):
+        pass
 
     @property
     def codebook_size(self):
@@ -60,3 +64,12 @@ def seeing(checkpoint, tokenizer_class=PatchTokenizer):
 
 def seeing_pipeline(task, model, processor, **options):
     return pipeline(task, model=model, processor=processor, tokenizer=processor.tokenizer, **options)
+
+
+def seeing_checkpoint(checkpoint, folder):
+    """A folder with such a tokenizer in it; loads in this process only."""
+    AutoConfig.register(PatchConfig.model_type, PatchConfig, exist_ok=True)
+    AutoModel.register(PatchConfig, PatchTokenizer, exist_ok=True)
+    for part in seeing(checkpoint):
+        part.save_pretrained(folder)
+    return folder
