@@ -3,7 +3,6 @@
 path | bytes | open file | array + sampling_rate | {"array" | "raw" | "bytes" | "path", "sampling_rate"}  ->  float32 (samples,)
 """
 
-import difflib
 import io
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import soundfile
 import soxr
 
 from .errors import TriglotError
+from .user_files import check_folder, read_file, read_handle
 from .whole_files import whole_file
 
 MIN_SECONDS = 0.1  # s; shorter than a syllable: nothing to recognise
@@ -48,11 +48,13 @@ def load_audio(audio: Any, sampling_rate: int | None = None, *, target_rate: int
     if isinstance(audio, Mapping):
         audio, sampling_rate = _open_mapping(audio, sampling_rate, name)
     if isinstance(audio, (str, os.PathLike)):
-        wave, rate = _read_file(os.fspath(audio), name)
+        path = os.fspath(audio)
+        wave, rate = _decode(read_file(path, name, "sound file"), f"{name} {path!r}")
     elif isinstance(audio, (bytes, bytearray, memoryview)):
         wave, rate = _decode(bytes(audio), f"{name} ({len(audio)} bytes)")
     elif hasattr(audio, "read"):
-        wave, rate = _read_handle(audio, name)
+        content = read_handle(audio, name)
+        wave, rate = _decode(content, f"{name} ({len(content)} bytes)")
     else:
         wave, rate = _from_array(audio, name), _check_rate(sampling_rate, name)
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite, and is refused as such
@@ -80,9 +82,7 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, sampling_rate: int) 
         TriglotError: a folder that does not exist or cannot be written to, another shape, integers, NaN or no samples.
     """
     path, rate = os.fspath(path), _check_rate(sampling_rate, "the audio to write")
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise TriglotError(f"Cannot write {path!r}: the folder {folder!r} does not exist; make it first.")
+    check_folder(path)
     wave = _to_numpy(audio, "the audio to write")
     if wave.dtype.kind != "f" or wave.ndim != 1 or not wave.size or not np.isfinite(wave).all():
         raise TriglotError(
@@ -103,40 +103,6 @@ def _open_mapping(audio: Mapping, sampling_rate: int | None, name: str) -> tuple
         if audio.get(key) is not None:
             return audio[key], rate
     raise TriglotError(f"{name} is a dict with the keys {sorted(audio)}; allowed is {_ACCEPTED}.")
-
-
-def _read_file(path: str, name: str) -> tuple[np.ndarray, int]:
-    if not os.path.exists(path):
-        raise TriglotError(f"{name}: there is no file {_shorten(path)}{_nearby(path)}")
-    if os.path.isdir(path):
-        raise TriglotError(f"{name}: {path!r} is a folder; give the path of one sound file.")
-    try:
-        with open(path, "rb") as handle:
-            content = handle.read()
-    except OSError as error:
-        raise TriglotError(f"{name}: {path!r} cannot be read: {error.strerror}.") from error
-    return _decode(content, f"{name} {path!r}")
-
-
-def _nearby(path: str) -> str:
-    """The end of a message, "; did you mean 'x.wav'?", from the files beside a path that does not exist."""
-    folder, base = os.path.split(path)
-    try:
-        near = difflib.get_close_matches(base, os.listdir(folder or "."), n=1, cutoff=0.8)
-    except (OSError, ValueError):
-        near = []
-    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else "."
-
-
-def _shorten(text: str) -> str:
-    return repr(text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)")
-
-
-def _read_handle(handle: Any, name: str) -> tuple[np.ndarray, int]:
-    content = handle.read()
-    if not isinstance(content, bytes):
-        raise TriglotError(f"{name} is a file that gives {type(content).__name__}; open it in binary mode ('rb').")
-    return _decode(content, f"{name} ({len(content)} bytes)")
 
 
 def _decode(content: bytes, what: str) -> tuple[np.ndarray, int]:

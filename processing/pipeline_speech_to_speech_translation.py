@@ -16,7 +16,6 @@ class SpeechToSpeechTranslationPipeline(TriglotPipeline):
     """
 
     task_name = "speech-to-speech-translation"
-    speaks = True
     arguments = ("target_language", "chain", "voice_prompt", "sampling_rate")
 
     def chain_name(self, chain: bool) -> str:

@@ -12,7 +12,6 @@ class VoiceTextToSpeechPipeline(TriglotPipeline):
     """
 
     task_name = "voice-text-to-speech"
-    speaks = True
     arguments = ("language", "voice_prompt", "sampling_rate")
 
     def chain_name(self, chain: bool) -> str:

@@ -57,6 +57,9 @@ register_task(TaskFormat("MT", "text", "text", translates=True))
 register_task(TaskFormat("CAPTION", "image", "text"))
 register_task(TaskFormat("T2I", "text", "image"))
 
+# that a model knows by name in `generate(task=...)`; any other chain goes by `output_spans`
+USUAL_CHAINS = ("ASR AST", "ASR AST S2ST", "CAPTION TTS", "CAPTION MT TTS", "ASR T2I")
+
 
 @dataclass(frozen=True)
 class TaskChain:
@@ -121,3 +124,23 @@ def parse_chain(name: str) -> TaskChain:
             raise TriglotError(f"In the chain {name!r}, {task.name} writes {written.key} a second time.")
         outputs.append(written)
     return TaskChain(tasks, source, tuple(outputs))
+
+
+def read_tag(text: str) -> tuple[str, list[str]]:
+    """A tag, or the beginning or the end of one, as users write it -> (the tasks' names, at most two languages).
+
+    Raises:
+        TriglotError: something else.
+
+    Example:
+        >>> read_tag("[CAPTION MT English Hindi]"), read_tag("Spanish"), read_tag("")
+        (('CAPTION MT', ['English', 'Hindi']), ('', ['Spanish']), ('', []))
+    """
+    words = text.strip().removeprefix("[").removesuffix("]").split()
+    names = [word for word in words if word in TASKS]
+    languages = words[len(names) :]
+    if words[: len(names)] != names or len(languages) > 2:
+        raise TriglotError(
+            f"A task and its languages are needed, as 'CAPTION MT English Hindi', '[CAPTION Spanish]', 'Spanish' or ''; came {text!r}."
+        )
+    return " ".join(names), languages

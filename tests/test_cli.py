@@ -4,7 +4,9 @@ import json
 
 import pytest
 import soundfile
+from image_testing import seeing_checkpoint
 from PIL import Image
+from transformers import pipeline
 
 from triglot.cli import main, shipped_files
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences
@@ -30,6 +32,47 @@ def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys
         capsys, "speak", "hola", "--language", "es", "--voice", wav, "-o", tmp_path / "say.wav", *model
     )
     assert code == 0 and soundfile.info(tmp_path / "say.wav").frames > 0
+
+
+@pytest.fixture(scope="module")
+def seeing_folder(random_checkpoint, tmp_path_factory):
+    return seeing_checkpoint(random_checkpoint, tmp_path_factory.mktemp("seeing") / "checkpoint")
+
+
+def test_draw_and_caption(seeing_folder, tmp_path, capsys):
+    model = ("--model", seeing_folder)
+    code, printed, _ = result(capsys, "draw", "a red circle", "-o", tmp_path / "x.png", *model)
+    assert code == 0 and printed == f"{tmp_path / 'x.png'}\n" and Image.open(tmp_path / "x.png").size == (16, 16)
+    several = ("--n", "2", "--best-of", "5", "--guidance", "2.5", "--seed", "3", "--json")
+    code, printed, _ = result(
+        capsys, "draw", "un círculo", "--language", "es", "-o", tmp_path / "y.webp", *several, *model
+    )
+    paths = [str(tmp_path / "y-1.webp"), str(tmp_path / "y-2.webp")]
+    assert code == 0 and json.loads(printed) == {"text": "un círculo", "out": paths}
+    assert all(Image.open(path).size == (16, 16) for path in paths)
+
+    code, printed, _ = result(capsys, "caption", tmp_path / "x.png", *model)
+    assert code == 0 and len(printed.splitlines()) == 1
+    code, printed, _ = result(
+        capsys, "caption", tmp_path / "y-*.webp", tmp_path / "x.png", "--language", "es", "--json", *model
+    )
+    assert code == 0
+    assert [entry["image"] for entry in json.loads(printed)["captions"]] == [*paths, str(tmp_path / "x.png")]
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    for words, message in (
+        (("caption", tmp_path / "no.png"), "there is no file"), (("caption", tmp_path / "bad.png"), "not a picture"),
+        (("draw", "a", "-o", tmp_path / "x.bmp"), ".webp"), (("draw", "a", "-o", tmp_path / "z.png", "--n", "0"), "num_images is 0"),
+        (("draw", "a " * 5000, "-o", tmp_path / "z.png"), "shorten the input"),
+    ):  # fmt: skip
+        code, _, err = result(capsys, *words, *model)
+        assert code == 2 and message in err and err.count("\n") == 1
+    assert not (tmp_path / "z.png").exists()
+
+
+def test_the_stock_pipeline_loads_such_a_folder(seeing_folder):
+    stock = pipeline("image-text-to-text", model=str(seeing_folder))
+    [answer] = stock(Image.new("RGB", (30, 20)), text="Spanish", return_full_text=False)
+    assert isinstance(answer["generated_text"], str)
 
 
 def test_a_voice_is_kept_and_speaks(random_checkpoint, wav, tmp_path, capsys):

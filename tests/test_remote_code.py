@@ -32,6 +32,13 @@ for task, options in [
     else:
         result = pipe("a red circle", **options)
     results[task] = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in result.items()}
+chain = pipeline("task-chain", model=folder, **trust)("a red circle", tasks="MT TTS", target_language="es")
+results["task-chain"] = chain[0]["text"], chain[1]["audio"].tolist()
+try:
+    pipeline("text-to-image", model=folder, **trust)("a red circle")
+    raise SystemExit("drawn without an image tokenizer")
+except ValueError as error:
+    assert "image_decoder" in str(error), error
 assert AutoConfig.from_pretrained(folder, **trust).model_type == "triglot"
 assert AutoModel.from_pretrained(folder, **trust).can_generate()
 processor = AutoProcessor.from_pretrained(folder, **trust)

@@ -68,6 +68,7 @@ class LmArguments:
     max_grad_norm: float = 1.0
     adam_beta2: float = 0.999
     gradient_checkpointing: bool = False
+    condition_dropout: float = 0.0  # share of the drawing tasks' examples without their input; above 0 for guidance
     media_weight: float = 1.0  # of a media code in the loss, beside 1 of a text id: codes are many and hard to guess
     ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
     ctc_layer: int = 3  # whose states it is on; 1 for the output of the first layer
@@ -84,6 +85,8 @@ class LmArguments:
         check_optimizer(self.optimizer)
         if not 0 < self.media_weight <= 1:
             raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
+        if not 0 <= self.condition_dropout < 1:
+            raise TriglotError(f"condition_dropout is {self.condition_dropout}; allowed is 0 up to below 1.")
         for language in self.languages.split():
             resolve_language(language)
         _ = self.task_weights  # an error now, not after the tokens are made
@@ -211,7 +214,9 @@ def train_lm(
     facts: dict[str, Any] = {}
 
     def packed_rows(weights: dict[str, float]) -> PackedRows:
-        examples = token_examples(rows, processor, weights, seed, arguments.both_directions)
+        examples = token_examples(
+            rows, processor, weights, seed, arguments.both_directions, arguments.condition_dropout
+        )
         facts.update(held_facts(examples))
         packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
         print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")

@@ -42,9 +42,13 @@ _PUBLIC = {
     "TriglotError": "processing.errors",
     "TriglotCodecs": "processing.codecs_triglot",
     "TriglotProcessor": "processing.processing_triglot",
+    "ImageToSpeechPipeline": "processing.pipeline_image_to_speech",
     "SpeechRecognitionPipeline": "processing.pipeline_speech_recognition",
+    "SpeechToImagePipeline": "processing.pipeline_speech_to_image",
     "SpeechToSpeechTranslationPipeline": "processing.pipeline_speech_to_speech_translation",
     "SpeechToTextTranslationPipeline": "processing.pipeline_speech_to_text_translation",
+    "TaskChainPipeline": "processing.pipeline_task_chain",
+    "TextToImagePipeline": "processing.pipeline_text_to_image",
     "TextTranslationPipeline": "processing.pipeline_text_translation",
     "VoiceTextToSpeechPipeline": "processing.pipeline_voice_text_to_speech",
 }

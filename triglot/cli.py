@@ -1,4 +1,5 @@
-"""The `triglot` command: demo | translate | transcribe | speak | voice | init | tokenize | train | finetune | evaluate | evaluate tokenizer | ablate | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
+evaluate tokenizer | ablate | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -100,6 +101,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     speak.add_argument("-o", "--out", required=True, help="wav to write")
     model(speak)
+
+    caption = verb(
+        "caption", _caption, "pictures -> what they show", "triglot caption in.png photos/*.jpg --language es"
+    )
+    caption.add_argument(
+        "images", nargs="+", help="picture files (png, jpg, webp, gif, bmp, tiff), also with wildcards"
+    )
+    caption.add_argument("--language", help="ISO code or English name (default: the checkpoint's first)")
+    model(caption)
+
+    draw = verb(
+        "draw", _draw, "words -> pictures", 'triglot draw "a red star is above a blue square" -o out.png --n 4'
+    )
+    draw.add_argument("text")
+    draw.add_argument("--language", help="ISO code or English name (default: the checkpoint's first)")
+    draw.add_argument(
+        "-o", "--out", required=True, help="picture to write, .png, .jpg or .webp; of several out-1.png, ..."
+    )
+    draw.add_argument("--n", type=int, default=1, help="pictures (default: 1, drawn greedily; more are sampled)")
+    draw.add_argument("--best-of", type=int, help="draw so many and keep the n whose likeliest caption is the text")
+    draw.add_argument("--guidance", type=float, help="scale of classifier-free guidance, above 1 (default: none)")
+    draw.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
+    model(draw)
 
     voice = verb(
         "voice",
@@ -203,6 +227,35 @@ def _speak(arguments: argparse.Namespace) -> None:
     )
     write_audio(arguments.out, result["audio"], result["sampling_rate"])
     _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
+
+
+def _caption(arguments: argparse.Namespace) -> None:
+    import glob
+
+    paths = [
+        path for name in arguments.images for path in (not os.path.exists(name) and sorted(glob.glob(name))) or [name]
+    ]
+    caption = _pipeline("task-chain", arguments)
+    found = [caption(path, tasks="CAPTION", language=arguments.language)[0]["text"] for path in paths]
+    captions = [{"image": path, "text": text} for path, text in zip(paths, found)]
+    lines = found if len(found) == 1 else [f"{path}\t{text}" for path, text in zip(paths, found)]
+    _show(arguments, {"captions": captions}, "\n".join(lines))
+
+
+def _draw(arguments: argparse.Namespace) -> None:
+    from .processing.image_io import check_picture_name, write_image
+
+    check_picture_name(arguments.out)
+    options = {"num_images": arguments.n, "best_of": arguments.best_of, "guidance_scale": arguments.guidance}
+    images = _pipeline("text-to-image", arguments)(
+        arguments.text, language=arguments.language, seed=arguments.seed,
+        **{name: value for name, value in options.items() if value is not None},
+    )  # fmt: skip
+    stem, ending = os.path.splitext(arguments.out)
+    paths = [arguments.out] if len(images) == 1 else [f"{stem}-{i}{ending}" for i in range(1, len(images) + 1)]
+    for path, image in zip(paths, images):
+        write_image(path, image)
+    _show(arguments, {"text": arguments.text, "out": paths}, "\n".join(paths))
 
 
 def _voice(arguments: argparse.Namespace) -> None:
@@ -333,11 +386,9 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
 
 
 def _check_out(path: str) -> None:
-    from .processing.errors import TriglotError
+    from .processing.user_files import check_folder
 
-    folder = os.path.dirname(path) or "."
-    if not os.path.isdir(folder):
-        raise TriglotError(f"Cannot write {path!r}: the folder {folder!r} does not exist; make it first.")
+    check_folder(path)
 
 
 def _show(arguments: argparse.Namespace, result: dict[str, Any], text: str) -> None:

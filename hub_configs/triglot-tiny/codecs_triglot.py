@@ -3,6 +3,8 @@
     <checkpoint>/speech_tokenizer/   waveform -> codes        <checkpoint>/speech_decoder/   codes + voice -> waveform
     <checkpoint>/image_tokenizer/    pixels -> codes          <checkpoint>/image_decoder/    codes -> pixels
 
+An image tokenizer that draws (`decode`) needs no decoder beside it.
+
 The components are ordinary `AutoModel`s; this file knows their contract (`encode`, `decode`, `fingerprint`), not their
 classes. Codes of another tokenizer are noise to a model, so fingerprints are compared before any work.
 """
@@ -135,12 +137,33 @@ class TriglotCodecs:
     # ---- media
 
     def encode(self, modality: str, media: Sequence[Any]) -> list[torch.Tensor]:
-        """Media -> int64 (T,) codes of each item; waveforms float (S,) at the tokenizer's rate, images (3, H, W)."""
-        return self.get(f"{modality}_tokenizer").encode([torch.as_tensor(item) for item in media])
+        """Media -> int64 (T,) codes of each item; waveforms float (S,) at the tokenizer's rate, images (3, H, W) in 0..1."""
+        tokenizer = self.get(f"{modality}_tokenizer")
+        try:
+            return tokenizer.encode([torch.as_tensor(item) for item in media])
+        except ValueError as error:
+            raise TriglotError(f"{modality}_tokenizer: {error}") from error
+
+    def decoder(self, modality: str) -> Any:
+        """What makes media of codes: the modality's decoder, else its tokenizer where that draws as well (a VQ-VAE).
+
+        Raises:
+            TriglotError: neither.
+        """
+        name, other = f"{modality}_decoder", f"{modality}_tokenizer"
+        if name in self.names or other not in self.names:
+            return self.get(name)
+        tokenizer = self.get(other)
+        if not callable(getattr(tokenizer, "decode", None)):
+            raise TriglotError(
+                f"This checkpoint has no {name}, which is needed here: its {other}, a {type(tokenizer).__name__}, cannot decode. "
+                f"Assign one: codecs.{name} = DIR."
+            )
+        return tokenizer
 
     def decode(self, modality: str, codes: Sequence[Any], **conditions: Any) -> list[torch.Tensor]:
         """int64 (T,) codes of each item -> media, with the decoder's own conditions (speech: `voices`)."""
-        decoder = self.get(f"{modality}_decoder")
+        decoder = self.decoder(modality)
         try:
             return decoder.decode([torch.as_tensor(item, dtype=torch.long) for item in codes], **conditions)
         except ValueError as error:

@@ -49,6 +49,7 @@ class TriglotConfig(PreTrainedConfig):
     auto_classes: ClassVar[tuple[str, ...]] = (
         "AutoModel",
         "AutoModelForCausalLM",
+        "AutoModelForImageTextToText",
         "AutoModelForMultimodalLM",
         "AutoModelForTextToWaveform",
     )

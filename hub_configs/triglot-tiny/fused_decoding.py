@@ -9,6 +9,8 @@ float32, up to rounding in the sixth digit of the scores.
 Shapes: B rows, T new ids, t ids so far, D width, H heads, G key/value heads, d of a head, V ids of the vocabulary.
 """
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -224,6 +226,11 @@ def _openblas() -> ThreadpoolController:
     return ThreadpoolController().select(internal_api="openblas")
 
 
+def one_blas_thread(wanted: bool = True) -> Any:
+    """Within it NumPy has one thread: its threads and torch's, in turn, wait for each other longer than they compute."""
+    return _openblas().limit(limits=1) if wanted else nullcontext()
+
+
 def _linear(x: Any, weight: Any, bias: Any) -> Any:
     """x (..., I) by weight (I, O) plus bias (O,) or None; of torch or of NumPy."""
     y = x @ weight
@@ -246,23 +253,43 @@ def fused_sample(
     mask = model_kwargs.get("attention_mask")
     mask = torch.ones_like(input_ids) if mask is None else mask
     decoder = FusedDecoder(model.language_model, mask, generation_config.max_length)
+    with one_blas_thread():
+        return sample_loop(decoder.step, input_ids, logits_processor, stopping_criteria, generation_config)
+
+
+def sample_loop(
+    step: Callable[[torch.Tensor], torch.Tensor],
+    input_ids: torch.Tensor,
+    logits_processor: Any,
+    stopping_criteria: Any,
+    generation_config: Any,
+) -> torch.Tensor:
+    """Greedy search or sampling over anything that gives the next logits.
+
+    Args:
+        step: The newest ids (B, T), at first all of them -> logits (B, V) after the last one.
+        input_ids: (B, T).
+        logits_processor, stopping_criteria, generation_config: As `generate` hands them to its `custom_generate`.
+
+    Returns:
+        ids (B, T + new), padded where a row ended before others.
+    """
     going_on = torch.ones(len(input_ids), dtype=torch.bool, device=input_ids.device)
     newest = input_ids
-    with _openblas().limit(limits=1):  # its threads and torch's, in turn, wait for each other longer than they compute
-        while True:
-            scores = decoder.step(newest)
-            for processor in logits_processor:  # the list itself would ask for each one's signature at every step
-                scores = processor(input_ids, scores)
-            if generation_config.do_sample:
-                newest = torch.multinomial(scores.softmax(-1), 1)
-            else:
-                newest = scores.argmax(-1, keepdim=True)
-            if not going_on.all():
-                newest = torch.where(going_on[:, None], newest, generation_config._pad_token_tensor)
-            input_ids = torch.cat([input_ids, newest], 1)
-            going_on = going_on & ~stopping_criteria(input_ids, None)
-            if not going_on.any():
-                return input_ids
+    while True:
+        scores = step(newest)
+        for processor in logits_processor:  # the list itself would ask for each one's signature at every step
+            scores = processor(input_ids, scores)
+        if generation_config.do_sample:
+            newest = torch.multinomial(scores.softmax(-1), 1)
+        else:
+            newest = scores.argmax(-1, keepdim=True)
+        if not going_on.all():
+            newest = torch.where(going_on[:, None], newest, generation_config._pad_token_tensor)
+        input_ids = torch.cat([input_ids, newest], 1)
+        going_on = going_on & ~stopping_criteria(input_ids, None)
+        if not going_on.any():
+            return input_ids
 
 
-__all__ = ["FusedDecoder", "can_fuse", "fused_sample"]
+__all__ = ["FusedDecoder", "can_fuse", "fused_sample", "one_blas_thread", "sample_loop"]

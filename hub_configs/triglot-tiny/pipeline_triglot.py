@@ -27,14 +27,15 @@ class TriglotPipeline(Pipeline):
         source_language, target_language: ISO codes or English names.
         language: For tasks of one language; the same as source_language.
         chain: Decode the intermediate texts too.
+        tasks: A chain, as the tag says it, where the pipeline leaves a choice: "CAPTION MT TTS".
         voice_prompt: Sound whose voice speaks, a `Voice`, or a file that keeps one; default: the speaker of the input.
         sampling_rate: Hz of raw arrays.
         generate_kwargs, or generation parameters by name: handed to `model.generate`.
     """
 
     task_name: ClassVar[str]
-    speaks: ClassVar[bool] = False
     arguments: ClassVar[tuple[str, ...]] = ()
+    forward_arguments: ClassVar[tuple[str, ...]] = ()  # of `_forward`
 
     _load_processor = True
     _load_tokenizer = False
@@ -56,8 +57,12 @@ class TriglotPipeline(Pipeline):
 
     # ---- for subclasses
 
+    def choose_tasks(self, tasks: str | None, chain: bool, target_language: str | None) -> str:
+        """The task or chain to decode, as in the tag; `tasks` is what the caller wrote."""
+        return self.chain_name(chain)
+
     def chain_name(self, chain: bool) -> str:
-        """The task or chain to decode, as in the tag."""
+        """The same for pipelines that know theirs beforehand."""
         raise AttributeError(f"{type(self).__name__} must define chain_name")
 
     def to_result(self, pieces: list[Any]) -> dict[str, Any]:
@@ -71,7 +76,7 @@ class TriglotPipeline(Pipeline):
             if kwargs.get("source_language") is not None:
                 raise TriglotError("language and source_language are the same argument here; give one of them.")
             kwargs["source_language"] = kwargs.pop("language")
-        allowed = {*self.arguments, "source_language"}
+        allowed = {*self.arguments, *self.forward_arguments, "source_language"}
         unknown = sorted(key for key in kwargs if key not in allowed and key not in _GENERATION_KEYS)
         if unknown:
             raise TypeError(
@@ -82,8 +87,9 @@ class TriglotPipeline(Pipeline):
             **{key: value for key, value in kwargs.items() if key in _GENERATION_KEYS},
             **(generate_kwargs or {}),
         }
-        preprocess = {key: value for key, value in kwargs.items() if key in allowed}
-        return preprocess, ({"generate_kwargs": generate} if generate else {}), {}
+        forward = {key: value for key, value in kwargs.items() if key in self.forward_arguments}
+        preprocess = {key: value for key, value in kwargs.items() if key in allowed and key not in forward}
+        return preprocess, {**forward, **({"generate_kwargs": generate} if generate else {})}, {}
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any):
         """One input -> a dict; a list of inputs -> a list of dicts. See the class for the arguments."""
@@ -101,22 +107,31 @@ class TriglotPipeline(Pipeline):
         chain: bool = True,
         voice_prompt: Any = None,
         sampling_rate: int | None = None,
+        tasks: str | None = None,
     ) -> dict[str, Any]:
-        chain_name = self.chain_name(chain)
-        languages = {"source_language": source_language, "target_language": target_language}
-        reads_speech = parse_chain(chain_name).source.modality == "speech"
-        wave = self.processor.load_audio(inputs, sampling_rate) if reads_speech else None
-        voice = self._voice(voice_prompt, inputs, wave, sampling_rate) if self.speaks else None
-        if reads_speech:
-            features = self.processor(
-                audio=wave, sampling_rate=self.processor.sampling_rate, task=chain_name, **languages
-            )
+        chosen = parse_chain(self.choose_tasks(tasks, chain, target_language))
+        written = {slot.modality for slot in chosen.outputs}
+        settings: dict[str, Any] = {
+            "task": chosen.name,
+            "source_language": source_language,
+            "target_language": target_language if chosen.translates else None,
+            "guidance": "image" in written,
+        }
+        if "image" in written:
+            self.processor.codecs.decoder("image")  # missing: say so now
+        wave = self.processor.load_audio(inputs, sampling_rate) if chosen.source.modality == "speech" else None
+        voice = self._voice(voice_prompt, inputs, wave, sampling_rate) if "speech" in written else None
+        if wave is not None:
+            features = self.processor(audio=wave, sampling_rate=self.processor.sampling_rate, **settings)
+        elif chosen.source.modality == "image":
+            features = self.processor(images=inputs, **settings)
         else:
-            features = self.processor(text=inputs, task=chain_name, **languages)
-        batch = dict(features)
-        if self.speaks:
-            batch["voice"] = voice
-        return batch
+            features = self.processor(text=inputs, **settings)
+        try:
+            self.model.check_context(features["attention_mask"], features["output_spans"])
+        except ValueError as error:
+            raise TriglotError(str(error)) from error
+        return {**features, **({} if voice is None else {"voice": voice}), "tasks": chosen.name}
 
     def _voice(self, prompt: Any, inputs: Any, wave: Any, sampling_rate: int | None) -> Any:
         """Of the prompt, else of the speech that comes in, else the decoder's fallback."""
@@ -132,26 +147,29 @@ class TriglotPipeline(Pipeline):
         return self.processor.voice(inputs, sampling_rate)
 
     def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, Any]:
-        voice = model_inputs.pop("voice", None)
+        kept = {key: model_inputs.pop(key) for key in ("voice", "tasks") if key in model_inputs}
         prompt_length = model_inputs["input_ids"].shape[1]
         ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
         if not isinstance(ids, torch.Tensor):
             ids = ids.sequences
-        output = {"ids": ids[:, prompt_length:], "output_spans": model_inputs["output_spans"]}
-        if voice is not None:
-            output["voice"] = voice
-        return output
+        spans = model_inputs["output_spans"]
+        new = ids[:, prompt_length:]
+        if len(new) > len(spans):  # several for each prompt: they stay together when a batch is taken apart
+            new = new.reshape(len(spans), -1, new.shape[1])
+        return {"ids": new, "output_spans": spans, **kept}
 
     def postprocess(self, model_outputs: dict[str, Any]) -> dict[str, Any]:
-        ids = model_outputs["ids"]
-        voices = None
-        if "voice" in model_outputs:
-            voices = [model_outputs["voice"]] * ids.shape[0]
-        rows = self.processor.post_process_multimodal_output(ids, voices=voices)
-        expected = int((model_outputs["output_spans"][0] >= 0).sum())
-        # an empty text at the end leaves no run of ids
-        results = [self.to_result([*pieces, *[""] * (expected - len(pieces))]) for pieces in rows]
+        results = [self.to_result(pieces) for pieces in self.pieces(model_outputs)]
         return results[0] if len(results) == 1 else {"candidates": results}
+
+    def pieces(self, model_outputs: dict[str, Any]) -> list[list[Any]]:
+        """What `_forward` gave of one prompt -> the pieces of each sequence, one for each output of the chain."""
+        ids = model_outputs["ids"].flatten(0, -2)
+        voices = [model_outputs["voice"]] * len(ids) if "voice" in model_outputs else None
+        rows = self.processor.post_process_multimodal_output(ids, voices=voices)
+        expected = int((model_outputs["output_spans"].flatten(0, -2)[0] >= 0).sum())
+        # an empty text at the end leaves no run of ids
+        return [[*pieces, *[""] * (expected - len(pieces))] for pieces in rows]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Writes model, processor, codecs and code as one Hub repository."""

@@ -19,8 +19,9 @@ from transformers import BatchFeature, ProcessorMixin
 from .audio_io import load_audio, resample
 from .codecs_triglot import TriglotCodecs
 from .errors import TriglotError
+from .image_io import load_image, to_picture
 from .languages import LANGUAGES, language_name, resolve_language
-from .task_formats import Slot, TaskChain, parse_chain
+from .task_formats import TASKS, USUAL_CHAINS, Slot, TaskChain, parse_chain, read_tag
 from .token_space import Run, TokenSpace
 
 IGNORE = -100  # label of the ids that carry no loss
@@ -110,13 +111,15 @@ class TriglotProcessor(ProcessorMixin):
         target_language: str | Sequence[str] | None = None,
         sampling_rate: int | None = None,
         return_tensors: str | None = "pt",
+        guidance: bool = False,
         **kwargs: Any,
     ) -> BatchFeature:
         """Prompts for `model.generate`.
 
         Args:
-            text: One or several; for MT and TTS, T2I.
-            images: One or several; for CAPTION.
+            text: One or several; for MT and TTS, T2I. Beside images: what to do with them, as the tag says it, e.g. "Spanish",
+                "[CAPTION Spanish]" or "CAPTION MT English Hindi"; "" for a caption in the default language.
+            images: What `load_image` reads, one or several; for CAPTION.
             audio: A path, bytes, an array with `sampling_rate`, the stock pipelines' dict, or a list of these.
             task: "ASR", "AST", "S2ST", "TTS", "MT", "CAPTION", "T2I" or a chain such as "ASR AST S2ST". None: text is to
                 be spoken (TTS), audio transcribed (ASR), an image described (CAPTION).
@@ -124,18 +127,23 @@ class TriglotProcessor(ProcessorMixin):
             target_language: Likewise; needed by tasks that translate.
             sampling_rate: Hz of raw arrays.
             return_tensors: "pt", "np" or None.
+            guidance: Add `negative_prompt_ids` and `negative_prompt_attention_mask` (B, T'), prompts that say nothing, for
+                `generate(guidance_scale=...)`; for tasks that write a picture.
 
         Returns:
             `input_ids` and `attention_mask` (B, T), padded on the left, and `output_spans` (B, S), which tells `generate`
             what to write.
 
         Raises:
-            TriglotError: input that cannot be served; see `load_audio`, `resolve_language`, `parse_chain`.
+            TriglotError: input that cannot be served; see `load_audio`, `load_image`, `resolve_language`, `parse_chain`.
         """
         if kwargs.pop("padding", True) not in (True, "longest") or kwargs.pop("truncation", False):
             raise TriglotError("Prompts are always padded on the left to the longest and never truncated.")
         if kwargs:
             raise TypeError(f"TriglotProcessor got unknown arguments {sorted(kwargs)}.")
+        if images is not None and text is not None and audio is None:
+            task, source_language, target_language = self._asked(text, task, source_language, target_language)
+            text = None
         modality, items = self._one_input(text, images, audio)
         chain = parse_chain(task or {"text": "TTS", "speech": "ASR", "image": "CAPTION"}[modality])
         if chain.source.modality != modality:
@@ -144,25 +152,52 @@ class TriglotProcessor(ProcessorMixin):
         contents = self._contents(modality, items, sampling_rate)
         prompts = [self.prompt_ids(chain, *pair, content) for pair, content in zip(pairs, contents)]
         spans = [[self.space.index(slot.modality) for slot in chain.outputs]] * len(prompts)
-        return self.pad(prompts, spans, return_tensors)
+        nulls = [self.null_prompt_ids(chain, *pair) for pair in pairs] if guidance else None
+        return self.pad(prompts, spans, return_tensors, nulls)
 
     def pad(
-        self, prompts: Sequence[Sequence[int]], spans: Sequence[Sequence[int]], return_tensors: str | None = "pt"
+        self,
+        prompts: Sequence[Sequence[int]],
+        spans: Sequence[Sequence[int]],
+        return_tensors: str | None = "pt",
+        nulls: Sequence[Sequence[int]] | None = None,
     ) -> BatchFeature:
-        """Prompts of any tasks -> one batch, padded on the left."""
-        width, most = max(map(len, prompts)), max(map(len, spans))
-        batch = {
-            "input_ids": [[self.pad_id] * (width - len(ids)) + list(ids) for ids in prompts],
-            "attention_mask": [[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts],
-            "output_spans": [list(row) + [NO_SPAN] * (most - len(row)) for row in spans],
-        }
+        """Prompts of any tasks -> one batch, padded on the left; `nulls` are prompts that say nothing, see `guidance`."""
+        most = max(map(len, spans))
+        batch = self._padded(prompts, "input_ids", "attention_mask")
+        batch["output_spans"] = [list(row) + [NO_SPAN] * (most - len(row)) for row in spans]
+        if nulls is not None:
+            batch |= self._padded(nulls, "negative_prompt_ids", "negative_prompt_attention_mask")
         return BatchFeature(batch, tensor_type=return_tensors)
+
+    def _padded(self, rows: Sequence[Sequence[int]], ids_name: str, mask_name: str) -> dict[str, list[list[int]]]:
+        width = max(map(len, rows))
+        return {
+            ids_name: [[self.pad_id] * (width - len(ids)) + list(ids) for ids in rows],
+            mask_name: [[0] * (width - len(ids)) + [1] * len(ids) for ids in rows],
+        }
 
     def prompt_ids(self, chain: TaskChain, source: str, target: str | None, content: Sequence[int]) -> list[int]:
         """<bos>, the tag, the input: `content` is text ids or codes of the chain's source."""
         tag = chain.tag(language_name(source), language_name(target) if target else None)
         bos = [self.tokenizer.bos_token_id] if self.tokenizer.bos_token_id is not None else []
         return [*bos, *self.text_ids(tag), *self._span(chain.source, content, closer=self.space.sep_id)]
+
+    def null_prompt_ids(self, chain: TaskChain, source: str, target: str | None) -> list[int]:
+        """The prompt that says nothing, for guidance of the chain's picture: the tag of the task that draws it, without content.
+
+        Of `[ASR T2I English] speech` it is `[T2I English]` and the closer, which training shows where `condition_dropout` is set.
+
+        Raises:
+            TriglotError: the chain draws nothing.
+        """
+        grids = {entry["name"] for entry in self.modalities if entry.get("grid") is not None}
+        for task, slot in zip(chain.tasks, chain.outputs):
+            if slot.modality in grids:
+                alone = parse_chain(task.name)
+                first = source if task.translates or slot.role == "source" or target is None else target
+                return self.prompt_ids(alone, first, target if task.translates else None, [])
+        raise TriglotError(f"Guidance is for pictures; {chain.name} draws none.")
 
     def training_example(
         self, task: str, source_language: str, target_language: str | None, contents: Mapping[str, Sequence[int]]
@@ -240,8 +275,11 @@ class TriglotProcessor(ProcessorMixin):
         if modality == "speech":
             media = [self.load_audio(item, sampling_rate, name=f"audio[{i}]" if len(items) > 1 else "audio")
                      for i, item in enumerate(items)]  # fmt: skip
+        elif modality == "image":
+            media = [self.load_image(item, name=f"images[{i}]" if len(items) > 1 else "image")
+                     for i, item in enumerate(items)]  # fmt: skip
         else:
-            raise TriglotError(f"This version reads text and audio; {modality} comes with an {modality} tokenizer.")
+            raise TriglotError(f"This version reads text, audio and images; {modality} is none of them.")
         return [codes.tolist() for codes in self.codecs.encode(modality, media)]
 
     def load_audio(self, audio: Any, sampling_rate: int | None = None, *, name: str = "audio") -> np.ndarray:
@@ -253,6 +291,29 @@ class TriglotProcessor(ProcessorMixin):
                 f"{name} lasts {seconds:.1f} s; at most {MAX_AUDIO_SECONDS:.0f} s at a time: cut it first."
             )
         return wave
+
+    def load_image(self, image: Any, *, name: str = "image") -> np.ndarray:
+        """Any picture a user holds -> float32 (3, H, W) in 0..1; see `load_image` in image_io."""
+        return load_image(image, name=name)
+
+    def _asked(self, text: Any, task: str | None, source: Any, target: Any) -> tuple[str | None, Any, Any]:
+        """(task, source languages, target languages) of the texts beside images, where the arguments say nothing."""
+        texts = [text] if isinstance(text, str) else list(text) if isinstance(text, (list, tuple)) else [text]
+        if not texts or not all(isinstance(item, str) for item in texts):
+            raise TriglotError(f"text beside images is {text!r}; a str is needed, or one for each image.")
+        tags = [read_tag(item) for item in texts]
+        names = {name for name, _ in tags}
+        if len(names) > 1:
+            raise TriglotError(f"The texts beside images ask for {sorted(names)}; one task a batch is needed.")
+        columns = [[*languages, None, None][:2] for _, languages in tags]
+        firsts, seconds = ([row[place] for row in columns] for place in (0, 1))
+        if isinstance(text, str):
+            firsts, seconds = firsts[0], seconds[0]
+        return (
+            task or names.pop() or None,
+            firsts if any(row[0] for row in columns) else source,
+            seconds if any(row[1] for row in columns) else target,
+        )
 
     # ---- ids -> media out
 
@@ -269,12 +330,12 @@ class TriglotProcessor(ProcessorMixin):
         Args:
             generated_outputs: Ids (T,) or (B, T); a prompt in front is read like the rest.
             skip_special_tokens: Kept for the stock pipelines; control ids are never part of a piece.
-            generation_mode: None for all pieces; "text" or "audio" for those alone.
+            generation_mode: None for all pieces; "text", "audio" or "image" for those alone.
             voices: One `Voice` a row for spoken pieces, see `voice`; None for the decoder's own fallback voice.
 
         Returns:
             Pieces of one sequence, or a list of them for each row: str for text, float32 (samples,) at the speech decoder's
-            rate for speech.
+            rate for speech, PIL.Image for pictures.
 
         Raises:
             TriglotError: ids that do not parse, or a component that is missing.
@@ -296,8 +357,29 @@ class TriglotProcessor(ProcessorMixin):
                 conditions = {"voices": [voices[i] for i, _ in places]} if modality == "speech" else {}
                 media = self.codecs.decode(modality, [runs[i][j].codes for i, j in places], **conditions)
                 for (i, j), item in zip(places, media):
-                    pieces[i][j] = item.float().cpu().numpy()
+                    item = item.detach().float().cpu().numpy()
+                    pieces[i][j] = to_picture(item) if modality == "image" else item
         return pieces[0] if single else pieces
+
+    def post_process_image_text_to_text(
+        self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
+    ) -> list[str]:
+        """What is written behind the first picture of each row, as the stock image-text-to-text pipeline asks for it.
+
+        Args:
+            generated_outputs: Ids (B, T), prompt and answer.
+            skip_special_tokens: Kept for the stock pipeline; control ids are never part of a text.
+
+        Returns:
+            One str a row; the texts of a chain on lines of their own. "" for a prompt alone.
+        """
+        ids = _to_list(generated_outputs)
+        texts = []
+        for row in ids if ids and isinstance(ids[0], list) else [ids]:
+            runs = self.runs(row)
+            first = next((place for place, run in enumerate(runs) if run.modality == "image"), -1)
+            texts.append("\n".join(self._text(run.codes) for run in runs[first + 1 :] if run.modality == "text"))
+        return texts
 
     def runs(self, ids: Sequence[int]) -> list[Run]:
         """One sequence of ids (T,) -> its runs of text ids and codes in order, control ids left out.
@@ -366,9 +448,7 @@ class TriglotProcessor(ProcessorMixin):
             budgets: Most ids or codes of a span, e.g. {"text": 128, "speech": 500}.
             tasks: Tasks and chains the model knows by name; None for every registered one it has the modalities for.
         """
-        from .task_formats import TASKS
-
-        chains = [parse_chain(name) for name in (tasks if tasks is not None else (*TASKS, "ASR AST", "ASR AST S2ST"))]
+        chains = [parse_chain(name) for name in (tasks if tasks is not None else (*TASKS, *USUAL_CHAINS))]
         fitting = [
             chain
             for chain in chains
@@ -426,9 +506,13 @@ class TriglotProcessor(ProcessorMixin):
     @staticmethod
     def pipeline_classes() -> dict[str, type]:
         """{task: Pipeline subclass}. The imports also make transformers ship these files with the processor."""
+        from .pipeline_image_to_speech import ImageToSpeechPipeline
         from .pipeline_speech_recognition import SpeechRecognitionPipeline
+        from .pipeline_speech_to_image import SpeechToImagePipeline
         from .pipeline_speech_to_speech_translation import SpeechToSpeechTranslationPipeline
         from .pipeline_speech_to_text_translation import SpeechToTextTranslationPipeline
+        from .pipeline_task_chain import TaskChainPipeline
+        from .pipeline_text_to_image import TextToImagePipeline
         from .pipeline_text_translation import TextTranslationPipeline
         from .pipeline_voice_text_to_speech import VoiceTextToSpeechPipeline
 
@@ -438,6 +522,10 @@ class TriglotProcessor(ProcessorMixin):
             SpeechToTextTranslationPipeline,
             TextTranslationPipeline,
             VoiceTextToSpeechPipeline,
+            TextToImagePipeline,
+            ImageToSpeechPipeline,
+            SpeechToImagePipeline,
+            TaskChainPipeline,
         )
         return {cls.task_name: cls for cls in classes}
 

@@ -219,8 +219,8 @@ def test_decode_gives_text_or_the_waveform_at_the_end(processor):
 def test_images_without_their_part_say_which_is_missing(processor):
     with pytest.raises(TriglotError, match="has no image_decoder"):
         processor.post_process_multimodal_output(processor.space.span("image", [0, 1, 2, 3]))
-    with pytest.raises(TriglotError, match="image"):
-        processor(images="x.png")
+    with pytest.raises(TriglotError, match="has no image_tokenizer"):
+        processor(images=np.zeros((9, 9, 3), np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from datasets import load_from_disk
 from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
 
 from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
+from triglot.processing.task_formats import parse_chain
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import InTwoParts, PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
@@ -94,6 +95,31 @@ def test_a_weight_is_the_number_of_examples_of_a_row(rows, processor):
     assert 10 < tasks.count("ASR") < 40 and 230 < tasks.count("MT") < 270
     weights = {"ASR": 0.25}
     assert token_examples(rows * 50, processor, weights) == token_examples(rows * 50, processor, weights)
+
+
+def test_drawing_is_learnt_without_its_condition_too(rows, processor):
+    seen = [{**row, "image_source": [1, 2, 3, 4]} for row in rows] * 50
+    weights = {"T2I": 1, "MT": 1, "CAPTION": 1, "ASR T2I": 1}
+    plain = token_examples(seen, processor, weights)
+    some = token_examples(seen, processor, weights, condition_dropout=0.2)
+    assert some == token_examples(seen, processor, weights, condition_dropout=0.2)
+    changed = [(one, other) for one, other in zip(plain, some) if one != other]
+    assert {other["task"] for _, other in changed} == {"T2I"} and 5 < len(changed) < 40
+    for one, other in changed:
+        nulls = [processor.null_prompt_ids(parse_chain("T2I"), row["source_language"], None) for row in rows]
+        assert any(other["input_ids"][: len(null)] == null for null in nulls)
+        assert [label for label in other["labels"] if label != -100] == [
+            label for label in one["labels"] if label != -100
+        ]
+    with pytest.raises(TriglotError, match="condition_dropout is 1"):
+        LmArguments(condition_dropout=1)
+
+
+def test_a_picture_is_in_every_language(rows, processor):
+    row = {**rows[0], "image_source": [1, 2, 3, 4]}
+    there, back = token_examples([row], processor, {"CAPTION": 1}, both_directions=True)
+    assert there["input_ids"] != back["input_ids"]
+    assert len(token_examples([row], processor, {"AST T2I": 1}, both_directions=True)) == 2
 
 
 def test_weights_are_read_from_the_recipes_line():

@@ -22,12 +22,18 @@ TEXT_SLOTS = ("text_source", "text_target")
 
 
 def row_contents(row: Mapping[str, Any], processor: TriglotProcessor) -> dict[str, list[int]]:
-    """Codes and text ids of whatever slots the row has."""
+    """Codes and text ids of whatever slots the row has; a picture is in no language: it counts for source and target."""
     contents = {slot: processor.text_ids(row[slot]) for slot in TEXT_SLOTS if row.get(slot) is not None}
     for modality in processor.space.names[1:]:
         for slot in (f"{modality}_source", f"{modality}_target"):
             if row.get(slot):
                 contents[slot] = row[slot]
+    for entry in processor.modalities:
+        slots = f"{entry['name']}_source", f"{entry['name']}_target"
+        if entry.get("grid") is not None:
+            contents |= {
+                slot: row[other] for slot, other in (slots, slots[::-1]) if not row.get(slot) and row.get(other)
+            }
     return contents
 
 
@@ -55,12 +61,19 @@ def allows(row: Mapping[str, Any], contents: Mapping[str, Any], chain: TaskChain
     return not noisy and bool(contents.get(chain.source.key)) and all(key in contents for key in keys)
 
 
+def draws(chain: TaskChain, processor: TriglotProcessor) -> bool:
+    """Whether this is a single task that writes a picture: what guidance needs a prompt without content of."""
+    grids = {entry["name"] for entry in processor.modalities if entry.get("grid") is not None}
+    return [slot.modality in grids for slot in chain.outputs] == [True]
+
+
 def row_examples(
     row: Mapping[str, Any],
     contents: Mapping[str, Sequence[int]],
     processor: TriglotProcessor,
     weights: Mapping[str, float],
     rng: random.Random,
+    condition_dropout: float = 0.0,
 ) -> Iterator[dict[str, Any]]:
     """The examples of one row; what was recorded (noisy) is heard but not imitated.
 
@@ -70,6 +83,8 @@ def row_examples(
         processor: Makes ids of them.
         weights: {task: how many examples of it a row gives on average}; 0.25 gives one in a quarter of the rows.
         rng: Draws those rows.
+        condition_dropout: Share of the examples of single tasks that draw a picture whose input is left out, so that the model also
+            learns what pictures look like at all: the twin of classifier-free guidance (arXiv 2207.12598, section 3.2).
     """
     for task, weight in weights.items():
         chain = parse_chain(task)
@@ -77,12 +92,17 @@ def row_examples(
         times = int(weight) + (rng.random() < weight % 1)
         if times and allows(row, contents, chain):
             target = row.get("target_language") if chain.translates else None
-            example = {"task": task, **processor.training_example(task, row["source_language"], target, contents)}
+            languages = row["source_language"], target
+            example = {"task": task, **processor.training_example(task, *languages, contents)}
+            twin = None
+            if condition_dropout and draws(chain, processor):
+                nothing = {**contents, chain.source.key: []}
+                twin = {"task": task, **processor.training_example(task, *languages, nothing)}
             if chain.source.modality == "speech" and "text_source" in contents:
                 begin = example["input_ids"].index(processor.space.span_ids("speech")[0]) + 1
                 example["heard"] = (begin, begin + len(contents["speech_source"]), contents["text_source"])
             for _ in range(times):
-                yield example
+                yield twin if twin is not None and rng.random() < condition_dropout else example
 
 
 def held_facts(examples: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -104,6 +124,7 @@ def token_examples(
     weights: Mapping[str, float],
     seed: int = 0,
     both_directions: bool = False,
+    condition_dropout: float = 0.0,
 ) -> list[dict[str, Any]]:
     """All examples of all rows.
 
@@ -113,6 +134,7 @@ def token_examples(
         weights: As in `row_examples`.
         seed: Of the draw where a weight is no whole number.
         both_directions: Whether rows with a target language are read a second time, from target to source.
+        condition_dropout: As in `row_examples`.
 
     Raises:
         TriglotError: a task that no row allows, or an unknown task or language.
@@ -121,9 +143,9 @@ def token_examples(
     examples: list[dict[str, Any]] = []
     for row in tqdm(rows, desc="examples", unit="row"):
         contents = row_contents(row, processor)
-        examples += row_examples(row, contents, processor, weights, rng)
+        examples += row_examples(row, contents, processor, weights, rng, condition_dropout)
         if both_directions and row.get("target_language"):
-            examples += row_examples(*turned_round(row, contents), processor, weights, rng)
+            examples += row_examples(*turned_round(row, contents), processor, weights, rng, condition_dropout)
     absent = sorted(set(weights) - {example["task"] for example in examples})
     if absent:
         raise TriglotError(

@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig, LlamaConfig
 
 from triglot import TokenSpace, TriglotForConditionalGeneration, extend_text_model
-from triglot.modeling.language_model.generation_triglot import NO_SPAN, SpanGrammar, SpanLogitsProcessor
+from triglot.modeling.language_model.span_grammar import NO_SPAN, SpanGrammar, SpanLogitsProcessor
 from triglot.processing.task_formats import TASKS, parse_chain
 
 ROWS, EOS, PAD = 40, 2, 0
@@ -181,3 +181,16 @@ def test_the_mask_never_leaves_a_row_without_choice(model):
             done = (ids == EOS).any(dim=1, keepdim=True)
             ids = torch.cat([ids, torch.where(done, EOS, choice)], dim=1)
         assert (ids == EOS).any(dim=1).all()
+
+
+def test_a_prompt_beyond_the_context_is_refused_and_one_near_it_gets_shorter_answers(model):
+    context = model.config.text_config.max_position_embeddings
+    long = torch.full((1, context - 8), 5)
+    with pytest.raises(ValueError, match=rf"{context - 8} ids and the answer at least 9.*{context} ids: shorten"):
+        model.generate(input_ids=long, attention_mask=torch.ones_like(long), task="T2I")
+    row = model.generate(input_ids=long, attention_mask=torch.ones_like(long), task="TTS")[0, context - 8 :].tolist()
+    assert len(row) <= 8
+    check_parses(model, row, "TTS")
+    padded = torch.cat([torch.full((1, 50), PAD), long], 1)
+    mask = (padded != PAD).long()
+    assert model.check_context(mask, torch.tensor([[1]])) == 8, "padding does not count"

@@ -1,0 +1,58 @@
+"""Files that a user names or hands over -> their bytes, or one `TriglotError` that says what is wrong."""
+
+import difflib
+import os
+from typing import Any
+
+from .errors import TriglotError
+
+
+def read_file(path: str, name: str, kind: str) -> bytes:
+    """The content of one file.
+
+    Args:
+        path: Where it lies.
+        name: How to call the input in an error message.
+        kind: What it should be, "sound file" or "picture".
+
+    Raises:
+        TriglotError: no such file, a folder, or one that may not be read.
+    """
+    if not os.path.exists(path):
+        raise TriglotError(f"{name}: there is no file {_shorten(path)}{_nearby(path)}")
+    if os.path.isdir(path):
+        raise TriglotError(f"{name}: {path!r} is a folder; give the path of one {kind}.")
+    try:
+        with open(path, "rb") as handle:
+            return handle.read()
+    except OSError as error:
+        raise TriglotError(f"{name}: {path!r} cannot be read: {error.strerror}.") from error
+
+
+def read_handle(handle: Any, name: str) -> bytes:
+    """What an open file gives; a TriglotError where that is text."""
+    content = handle.read()
+    if not isinstance(content, bytes):
+        raise TriglotError(f"{name} is a file that gives {type(content).__name__}; open it in binary mode ('rb').")
+    return content
+
+
+def check_folder(path: str) -> None:
+    """Raises TriglotError where the folder that a file is to be written to does not exist."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise TriglotError(f"Cannot write {path!r}: the folder {folder!r} does not exist; make it first.")
+
+
+def _nearby(path: str) -> str:
+    """The end of a message, "; did you mean 'x.wav'?", from the files beside a path that does not exist."""
+    folder, base = os.path.split(path)
+    try:
+        near = difflib.get_close_matches(base, os.listdir(folder or "."), n=1, cutoff=0.8)
+    except (OSError, ValueError):
+        near = []
+    return f"; did you mean {os.path.join(folder, near[0])!r}?" if near else "."
+
+
+def _shorten(text: str) -> str:
+    return repr(text if len(text) <= 200 else f"{text[:200]}... ({len(text)} characters)")
