@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
-from .load_parts import load_speech_decoder, load_speech_tokenizer
+from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer
 
 
 def assemble_checkpoint(
@@ -18,6 +18,7 @@ def assemble_checkpoint(
     speech_decoder_dir: str | os.PathLike | None,
     output_dir: str | os.PathLike,
     languages: list[str],
+    image_tokenizer_dir: str | os.PathLike | None = None,
 ) -> Path:
     """Writes the folder whole or not at all, every part in the precision it was saved in.
 
@@ -28,6 +29,7 @@ def assemble_checkpoint(
         speech_decoder_dir: A decoder for those codes; None for a checkpoint that only listens.
         output_dir: The checkpoint; an older one there is replaced.
         languages: ISO codes it was trained on, the default one first.
+        image_tokenizer_dir: The image tokenizer whose codes it was trained on; None where it neither sees nor draws.
 
     Raises:
         TriglotError: parts whose fingerprints or sizes do not fit.
@@ -42,6 +44,8 @@ def assemble_checkpoint(
     processor.codecs.speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir, "auto")
     if speech_decoder_dir is not None:
         processor.codecs.speech_decoder = load_speech_decoder(speech_decoder_dir, "auto")
+    if image_tokenizer_dir is not None:
+        processor.codecs.image_tokenizer = load_image_tokenizer(image_tokenizer_dir, "auto")
 
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)

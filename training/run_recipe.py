@@ -66,6 +66,7 @@ DATA = ("data", "spoken_text")  # stages that make the sound that others learn f
 # run only where the recipe names them
 OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae")
 DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
+IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
 TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
@@ -195,6 +196,12 @@ class _Runner:
         return self.folder("kmeans") if given is None else Path(given)
 
     @property
+    def image_tokenizer(self) -> Path | None:
+        """Folder of the image tokenizer; None for a recipe without pictures."""
+        made = [self.folder(stage) for stage in IMAGE_TOKENIZERS if stage in self.recipe.stages]
+        return made[0] if made else None
+
+    @property
     def dataset(self):
         if self._dataset is None:
             from datasets import load_from_disk
@@ -255,6 +262,7 @@ class _Runner:
             self.folder(self.recipe.speech_decoder),
             self.root / "checkpoint",
             self.recipe.stages["lm"].languages.split(),
+            self.image_tokenizer,
         )
         print(f"[checkpoint] {checkpoint}")
         return checkpoint
@@ -326,15 +334,21 @@ class _Runner:
 
     def _token_rows(self, arguments: TokensArguments) -> tuple[Callable[[int, int], Any], int]:
         """What makes the token rows, and how many."""
-        units, seed = str(self.speech_tokenizer), self.recipe.seed
+        units, seed, pictures = str(self.speech_tokenizer), self.recipe.seed, str(self.image_tokenizer or "")
         if "spoken_text" in self.recipe.stages:
             rows = SpokenTextRows(units, self.recipe.stages["spoken_text"], seed)
             return rows, rows.count()
         if arguments.in_all:
             languages = tuple(self.recipe.stages["data"].languages.split())
-            return DemoWorldRows(units, languages, arguments, seed), arguments.in_all
-        return DatasetRows(str(self.rows_folder), units), len(self.dataset)
+            return DemoWorldRows(units, languages, arguments, seed, pictures), arguments.in_all
+        return DatasetRows(str(self.rows_folder), units, pictures), len(self.dataset)
 
     def _lm(self, arguments: LmArguments) -> None:
         folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder("lm")
-        train_lm(read_rows(self.folder("tokens")), *folders, arguments, seed=self.recipe.seed)
+        train_lm(
+            read_rows(self.folder("tokens")),
+            *folders,
+            arguments,
+            seed=self.recipe.seed,
+            image_tokenizer_dir=self.image_tokenizer,
+        )

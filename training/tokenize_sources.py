@@ -24,7 +24,7 @@ from .data.mixture import MIXTURE_FILE, finished_shards, held_tasks, read_mixtur
 from .data.source_rows import settings_of, tokenise_source
 from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
-from .load_parts import load_speech_tokenizer
+from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .runs import MOST_LISTED, SKIPPED_FILE
 
 NAMES = re.compile(r"[\w][\w.+-]*")
@@ -37,6 +37,7 @@ def tokenise_mixture(
     *,
     shard_rows: int = 500,
     workers: int = 1,
+    image_tokenizer_dir: str | os.PathLike | None = None,
 ) -> Path:
     """Tokenises what is not tokenised yet and writes the report.
 
@@ -46,6 +47,7 @@ def tokenise_mixture(
         output_dir: A folder for each source, and the mixture's own files.
         shard_rows: Rows of a shard.
         workers: Processes.
+        image_tokenizer_dir: Folder of an image tokenizer; None to leave pictures out.
 
     Returns:
         `output_dir`.
@@ -64,13 +66,17 @@ def tokenise_mixture(
     tokenizer = load_speech_tokenizer(tokenizer_dir)
     if not tokenizer.fingerprint:
         raise TriglotError(f"The tokenizer in {tokenizer_dir!r} has no code book yet; train it first.")
+    pictures = "" if image_tokenizer_dir is None else os.fspath(image_tokenizer_dir)
+    fingerprints = {"tokenizer": tokenizer.fingerprint}
+    if pictures:
+        fingerprints["image_tokenizer"] = load_image_tokenizer(pictures).fingerprint
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-    _begin(mixture, tokenizer.fingerprint, output_dir, shard_rows)
+    _begin(mixture, fingerprints, output_dir, shard_rows)
     start, made = time.monotonic(), 0.0
     for source in mixture.sources:
         before = _seconds(output_dir / source.name)
         options = {"shard_rows": shard_rows, "workers": workers, "rank": rank, "ranks": ranks}
-        tokenise_source(source, tokenizer_dir, output_dir / source.name, **options)
+        tokenise_source(source, tokenizer_dir, output_dir / source.name, **options, image_tokenizer_dir=pictures)
         made += _seconds(output_dir / source.name) - before
     minutes = (time.monotonic() - start) / 60
     if made:
@@ -80,12 +86,12 @@ def tokenise_mixture(
     return output_dir
 
 
-def _begin(mixture: Mixture, fingerprint: str, folder: Path, shard_rows: int) -> None:
+def _begin(mixture: Mixture, fingerprints: Mapping[str, str], folder: Path, shard_rows: int) -> None:
     """Writes mixture.json, or compares it with the one that is there. Weights may change: nothing is tokenised anew for them."""
     facts: dict[str, Any] = {
         "sources": {source.name: source.weight for source in mixture.sources},
         "temperature": mixture.temperature,
-        "tokenizer": fingerprint,
+        **fingerprints,
         "shard_rows": shard_rows,
         "settings": {source.name: settings_of(dataclasses.replace(source, weight=1.0)) for source in mixture.sources},
     }
@@ -97,7 +103,8 @@ def _begin(mixture: Mixture, fingerprint: str, folder: Path, shard_rows: int) ->
             for name, settings in facts["settings"].items()
             if before["settings"].get(name, settings) != settings and (folder / name).exists()
         ]
-        if others or (before["tokenizer"], before["shard_rows"]) != (fingerprint, shard_rows):
+        made_by = {name: before.get(name) for name in ("tokenizer", "image_tokenizer") if before.get(name)}
+        if others or made_by != dict(fingerprints) or before["shard_rows"] != shard_rows:
             what = (
                 f"with other settings of {', '.join(others)}"
                 if others
@@ -187,5 +194,6 @@ def run(arguments: argparse.Namespace) -> Path:
     """`triglot tokenize`."""
     mixture = load_sources(arguments.sources)
     return tokenise_mixture(
-        mixture, arguments.tokenizer, arguments.out, shard_rows=arguments.shard_rows, workers=arguments.workers
-    )
+        mixture, arguments.tokenizer, arguments.out, shard_rows=arguments.shard_rows, workers=arguments.workers,
+        image_tokenizer_dir=arguments.image_tokenizer,
+    )  # fmt: skip

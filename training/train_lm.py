@@ -3,6 +3,7 @@
 rows of sound and text ─ speech tokenizer, text tokenizer ─▶ examples of every task ─ packed ─▶ Trainer
 """
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..processing.task_formats import parse_chain
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
-from .load_parts import load_speech_tokenizer
+from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
 from .run_report import train_and_report
@@ -52,8 +53,8 @@ class LmArguments:
     first_tasks: str = ""  # of the first `first_steps` steps, as `tasks`; "" for `tasks` from the start
     first_steps: int = 0  # a model learns to listen and to translate in half the time while it need not speak
     both_directions: bool = False  # read each row from target to source as well
-    image_codes: int = 64  # rows kept for an image tokenizer; 0 for none
-    image_grid: str = "4 4"  # h w
+    image_codes: int = 64  # rows kept for an image tokenizer where none is given; 0 for none
+    image_grid: str = "4 4"  # h w of its codes
     text_budget: int = 128  # most text ids of an output span
     speech_budget: int = 750  # most codes of an output span; 30 s at 25 Hz
     pack_length: int = 1024  # ids of a packed row
@@ -122,7 +123,11 @@ def parse_task_weights(setting: str, tasks: str) -> dict[str, float]:
 
 
 def make_processor(
-    text_tokenizer_dir: str | os.PathLike, speech_tokenizer: MediaTokenizer, rows: int | None, arguments: LmArguments
+    text_tokenizer_dir: str | os.PathLike,
+    speech_tokenizer: MediaTokenizer,
+    rows: int | None,
+    arguments: LmArguments,
+    image_tokenizer: MediaTokenizer | None = None,
 ) -> TriglotProcessor:
     """A processor for these tokenizers. `rows`: embedding rows of the text LLM; None for as many as it has tokens."""
     tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir)
@@ -130,13 +135,17 @@ def make_processor(
         {"name": "text", "size": rows if rows is not None else len(tokenizer)},
         speech_tokenizer.describe_modality(),
     ]
-    if arguments.image_codes:
+    if image_tokenizer is not None:
+        modalities.append(image_tokenizer.describe_modality())
+    elif arguments.image_codes:
         grid = [int(side) for side in arguments.image_grid.split()]
         modalities.append({"name": "image", "size": arguments.image_codes, "fingerprint": "", "grid": grid})
     processor = TriglotProcessor(
         tokenizer, modalities, arguments.languages.split(), sampling_rate=speech_tokenizer.sampling_rate or 16_000
     )
     processor.codecs.speech_tokenizer = speech_tokenizer
+    if image_tokenizer is not None:
+        processor.codecs.image_tokenizer = image_tokenizer
     return processor
 
 
@@ -150,9 +159,10 @@ def make_model(
                 f"text_model is a Triglot with the modalities {base.config.modalities}; these tokenizers have {processor.modalities}."
             )
         return base
-    centroids = {"speech": processor.codecs.speech_tokenizer.centroids} if arguments.init == "centroids" else None
+    tokenizers = {name.removesuffix("_tokenizer") for name in processor.codecs.names if name.endswith("_tokenizer")}
+    centroids = {name: getattr(processor.codecs, f"{name}_tokenizer").centroids for name in sorted(tokenizers)}
     model = extend_text_model(
-        base, processor.modalities, arguments.init, centroids=centroids,
+        base, processor.modalities, arguments.init, centroids=centroids if arguments.init == "centroids" else None,
         sampling_rate=processor.sampling_rate, inplace=True,
     )  # fmt: skip
     settings = model.generation_config
@@ -162,7 +172,8 @@ def make_model(
     budgets = {"text": arguments.text_budget, "speech": arguments.speech_budget}
     settings.span_grammar = processor.span_grammar(budgets)
     # the stock pipelines would otherwise stop after 256 ids
-    settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + 8
+    pictures = sum(math.prod(entry["grid"]) for entry in processor.modalities if entry.get("grid") is not None)
+    settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + pictures + 8
     return model
 
 
@@ -174,6 +185,7 @@ def train_lm(
     arguments: LmArguments | None = None,
     *,
     seed: int = 0,
+    image_tokenizer_dir: str | os.PathLike | None = None,
 ) -> Path:
     """Trains the language model on every task that the rows allow.
 
@@ -184,6 +196,7 @@ def train_lm(
         output_dir: Becomes the model's folder; the run's state lies in `checkpoints` below it.
         arguments: Settings; default: `LmArguments()`.
         seed: Of the new weights, the packing and the order of the data.
+        image_tokenizer_dir: Folder of the image tokenizer whose codes the rows hold; None where they hold none.
 
     Returns:
         `output_dir`.
@@ -194,9 +207,11 @@ def train_lm(
     arguments = arguments or LmArguments()
     output_dir = Path(output_dir)
     speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir)
-    last = open_run(
-        output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": speech_tokenizer.fingerprint}
-    )
+    image_tokenizer = None if image_tokenizer_dir is None else load_image_tokenizer(image_tokenizer_dir)
+    inputs = {"speech_tokenizer": speech_tokenizer.fingerprint}
+    if image_tokenizer is not None:
+        inputs["image_tokenizer"] = image_tokenizer.fingerprint
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     set_seed(seed)
     base = (
         AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32)
@@ -208,7 +223,7 @@ def train_lm(
         text_rows = base.config.modalities[0]["size"]
     elif base is not None:
         text_rows = base.get_input_embeddings().weight.shape[0]
-    processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
+    processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments, image_tokenizer)
     joint = arguments.ctc_weight > 0
 
     facts: dict[str, Any] = {}

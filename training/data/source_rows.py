@@ -1,6 +1,6 @@
-"""Sources -> token rows: the sound of every row as codes, once; what cannot be used is passed over, counted and listed.
+"""Sources -> token rows: sound and picture of every row as codes, once; what cannot be used is passed over, counted and listed.
 
-    Source ─ open_source ─ rows ─ fields_of ─ speech tokenizer ─▶ FOLDER/name/shard-00007.parquet
+    Source ─ open_source ─ rows ─ fields_of ─ tokenizers ─▶ FOLDER/name/shard-00007.parquet
 
 A shard is whole or absent, so a run that was killed goes on; ranks of `torchrun` or `accelerate launch` share the shards out.
 """
@@ -23,7 +23,7 @@ from ...processing.errors import TriglotError
 from ..runs import HOPELESS
 from .mixture import shard_count, write_shard_count
 from .sources import LANGUAGES, Source, fields_of, open_source
-from .token_rows import MadeRows, cached_tokenizer, encode_wave, write_shard, write_shards
+from .token_rows import MadeRows, cached_tokenizer, encode_picture, encode_wave, write_shard, write_shards
 from .token_shards import shard_path
 
 SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
@@ -47,15 +47,19 @@ class SourceRows:
 
     source: Source
     tokenizer_dir: str
+    image_tokenizer_dir: str = ""
 
     def __call__(self, first: int, last: int) -> MadeRows:
         rows = _opened(settings_of(self.source))
         numbered = ((number, rows[number]) for number in range(first, last))
-        return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir))
+        return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir), self.image_tokenizer_dir)
 
 
 def token_rows_of(
-    source: Source, numbered: Iterator[tuple[int, Mapping[str, Any]]], units: MediaTokenizer
+    source: Source,
+    numbered: Iterator[tuple[int, Mapping[str, Any]]],
+    units: MediaTokenizer,
+    image_tokenizer_dir: str = "",
 ) -> MadeRows:
     """The token rows of some rows.
 
@@ -63,6 +67,7 @@ def token_rows_of(
         source: Says what is what.
         numbered: (number, row).
         units: Speech tokenizer.
+        image_tokenizer_dir: Folder of an image tokenizer; "" to leave pictures out.
 
     Raises:
         TriglotError: all of many rows are unusable.
@@ -70,11 +75,11 @@ def token_rows_of(
     made, skipped, seconds = [], [], 0.0
     for number, row in numbered:
         try:
-            token_row, lasts = _token_row(source, row, units)
+            token_rows, lasts = _token_rows(source, row, units, image_tokenizer_dir)
         except (TriglotError, ValueError) as error:
             skipped.append({"row": number, "why": str(error)})
         else:
-            made.append(token_row)
+            made += token_rows
             seconds += lasts
     if not made and len(skipped) >= HOPELESS:
         raise TriglotError(
@@ -83,12 +88,17 @@ def token_rows_of(
     return MadeRows(made, skipped, seconds)
 
 
-def _token_row(source: Source, row: Mapping[str, Any], units: MediaTokenizer) -> tuple[dict[str, Any], float]:
-    """The token row, and the seconds of its sound."""
+def _token_rows(
+    source: Source, row: Mapping[str, Any], units: MediaTokenizer, image_tokenizer_dir: str
+) -> tuple[list[dict[str, Any]], float]:
+    """The token rows of a row, and the seconds of its sound. A caption beside other words makes a second one."""
     fields, rate, seconds = fields_of(source, row), int(units.config.sampling_rate), 0.0
     if "source_language" not in fields:
         raise TriglotError("The language is missing.")
     result = {column: fields[key] for key, column in TEXTS.items() if key in fields}
+    caption = fields.get("caption", result.get("text_source"))
+    if caption is not None:
+        result.setdefault("text_source", caption)
     for key, column in SPEECH.items():
         if key not in fields:
             continue
@@ -100,10 +110,20 @@ def _token_row(source: Source, row: Mapping[str, Any], units: MediaTokenizer) ->
             )
         result[column] = encode_wave(units, wave)
         seconds += lasts
-    if len(result) < 2:
-        raise TriglotError(f"A task needs two of speech and texts; there is {', '.join(fields)}.")
+    picture = encode_picture(fields.get("image"), image_tokenizer_dir)
+    if picture is not None and caption == result.get("text_source"):
+        result["image_source"] = picture
     languages = {key: fields[key] for key in LANGUAGES if key in fields}
-    return {**result, **languages, "speaker": fields.get("speaker"), "recorded": False}, seconds
+    rows = [{**result, **languages, "speaker": fields.get("speaker"), "recorded": False}]
+    if caption != result.get("text_source"):
+        language = {"source_language": fields["source_language"]}
+        rows.append({"text_source": caption, "image_source": picture, **language, "recorded": False})
+    held = (*SPEECH.values(), *TEXTS.values(), "image_source")
+    rows = [one for one in rows if sum(one.get(column) is not None for column in held) > 1]
+    if not rows:
+        hint = ", and no --image-tokenizer is given" if "image" in fields and not image_tokenizer_dir else ""
+        raise TriglotError(f"A task needs two of speech, texts and picture; there is {', '.join(fields)}{hint}.")
+    return rows, seconds
 
 
 def tokenise_source(
@@ -115,6 +135,7 @@ def tokenise_source(
     workers: int = 1,
     rank: int = 0,
     ranks: int = 1,
+    image_tokenizer_dir: str = "",
 ) -> None:
     """Makes the shards of a source that are not there yet.
 
@@ -125,12 +146,13 @@ def tokenise_source(
         shard_rows: Rows of the source a shard.
         workers: Processes; a stream has one.
         rank, ranks: Each rank makes every `ranks`-th shard.
+        image_tokenizer_dir: Folder of the image tokenizer; "" to leave pictures out.
     """
     rows = _opened(settings_of(source))
     if isinstance(rows, Dataset):
         if not len(rows):
             raise TriglotError(f"{source.name} has no rows{' that its filters let pass' if source.filters else ''}.")
-        make_rows = SourceRows(source, tokenizer_dir)
+        make_rows = SourceRows(source, tokenizer_dir, image_tokenizer_dir)
         write_shards(folder, len(rows), shard_rows, make_rows, workers=workers, rank=rank, ranks=ranks)
         write_shard_count(folder, -(-len(rows) // shard_rows))
         return
@@ -145,7 +167,7 @@ def tokenise_source(
     with tqdm(desc=f"tokenising {source.name}", unit="row", initial=done * shard_rows) as bar:
         while piece := _piece(stream, shard_rows, source):
             if done % ranks == rank:
-                write_shard(shard_path(folder, done), token_rows_of(source, iter(piece), units))
+                write_shard(shard_path(folder, done), token_rows_of(source, iter(piece), units, image_tokenizer_dir))
             done += 1
             bar.update(len(piece))
     if not done:

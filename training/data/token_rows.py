@@ -2,7 +2,7 @@
 
     row i of a dataset, or spoken on the fly ─ recording conditions ─ speech tokenizer ─▶ shard-00007.parquet
 
-    columns: speech_source, speech_target  list<int32> codes; text_source, text_target  str;
+    columns: speech_source, speech_target, image_source  list<int32> codes; text_source, text_target  str;
              source_language, target_language, speaker  str; recorded  bool
 
 `recorded` rows went through recording conditions (noise, band limits, formants moved): good to listen to, not to imitate, so tasks that
@@ -31,13 +31,15 @@ from tqdm.auto import tqdm
 from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
+from ...processing.image_io import load_image
 from ...processing.whole_files import whole_file
-from ..load_parts import load_speech_tokenizer
+from ..load_parts import load_image_tokenizer, load_speech_tokenizer
 from .augment import RecordingConditions, resample_voice
 from .demo_world import speak
 from .no_speech import no_speech
 from .phrases import Phrase, random_fragment
-from .scenes import SCENE_LANGUAGES
+from .scene_pictures import draw_scene
+from .scenes import SCENE_LANGUAGES, Scene
 from .splits import TRAINING_VOICES, Item, random_speaker, training_sentences
 from .token_shards import shard_path
 
@@ -55,6 +57,7 @@ SCHEMA = pyarrow.schema(
         *((name, pyarrow.string()) for name in ("text_source", "text_target", "source_language", "target_language")),
         ("speaker", pyarrow.string()),
         ("recorded", pyarrow.bool_()),
+        ("image_source", pyarrow.list_(pyarrow.int32())),
     ]
 )
 
@@ -102,6 +105,19 @@ def cached_tokenizer(folder: str) -> MediaTokenizer:
     return load_speech_tokenizer(folder)
 
 
+@functools.cache
+def cached_image_tokenizer(folder: str) -> MediaTokenizer:
+    """The image tokenizer, loaded once a process."""
+    return load_image_tokenizer(folder)
+
+
+def encode_picture(image: Any, folder: str, name: str = "image") -> list[int] | None:
+    """Codes of a picture as `load_image` takes it, by the image tokenizer of a folder; None where there is no picture or no tokenizer."""
+    if image is None or not folder:
+        return None
+    return cached_image_tokenizer(folder).encode([torch.from_numpy(load_image(image, name=name))])[0].tolist()
+
+
 def encode_wave(units: MediaTokenizer, wave: np.ndarray) -> list[int]:
     """Codes of float32 (samples,) at the tokenizer's rate."""
     return units.encode([torch.from_numpy(wave)])[0].tolist()
@@ -113,10 +129,13 @@ class DatasetRows:
 
     dataset_dir: str
     tokenizer_dir: str
+    image_tokenizer_dir: str = ""  # "" for rows without pictures
 
     def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
         units = cached_tokenizer(self.tokenizer_dir)
         rows = datasets.load_from_disk(self.dataset_dir).select(range(first, last))
+        if "image" in rows.column_names and isinstance(rows.features["image"], datasets.Image):
+            rows = rows.cast_column("image", datasets.Image(decode=False))
         result = []
         for number, row in enumerate(rows):
             name = f"row {first + number}"
@@ -137,6 +156,7 @@ class DatasetRows:
                     "target_language": row.get("target_language"),
                     "speaker": row.get("speaker"),
                     "recorded": False,
+                    "image_source": encode_picture(row.get("image"), self.image_tokenizer_dir, f"image of {name}"),
                 }
             )
         return result
@@ -146,6 +166,8 @@ class DatasetRows:
 class DemoWorldRows:
     """Token rows of the demo world, made when they are asked for; row i depends on the seed and i alone.
 
+    Rows of scenes have a picture where there is an image tokenizer.
+
     In order: `rows` sentences in two languages, `text_rows` with their texts alone, `wordless_rows` in which nothing is said,
     `fragment_rows` of one to six words, half of them in one language, `text_fragment_rows` of such words in two.
     """
@@ -154,19 +176,23 @@ class DemoWorldRows:
     languages: tuple[str, ...]
     arguments: TokensArguments
     seed: int
+    image_tokenizer_dir: str = ""
 
     def __call__(self, first: int, last: int) -> list[dict[str, Any]]:
         return [self._row(index) for index in range(first, last)]
 
     def _row(self, index: int) -> dict[str, Any]:
-        rng = random.Random(f"{self.seed}-{index}")
+        rng, number = random.Random(f"{self.seed}-{index}"), index
         for kind in ROW_KINDS:
             count = getattr(self.arguments, kind)
             if index < count:
                 break
             index -= count
         makers = (self._sentence, self._text, self._wordless, self._fragment, self._text_fragment)
-        return makers[ROW_KINDS.index(kind)](rng)
+        row = makers[ROW_KINDS.index(kind)](rng)
+        item = row.pop("item", None)
+        picture = draw_scene(item, seed=number) if isinstance(item, Scene) and self.image_tokenizer_dir else None
+        return {**row, "image_source": encode_picture(picture, self.image_tokenizer_dir, f"picture of row {number}")}
 
     def _texts(self, rng: random.Random, sentences: Mapping[str, str]) -> dict[str, Any]:
         """The columns of text of something said in all languages, from one of them to another."""
@@ -178,19 +204,24 @@ class DemoWorldRows:
             "target_language": target,
         }
 
-    def _item(self, rng: random.Random) -> dict[str, str]:
-        """A sentence of the training set in every language."""
+    def _item(self, rng: random.Random) -> Item:
+        """A sentence of the training set."""
         (item,) = training_sentences(1, seed=rng.getrandbits(32))
         if isinstance(item, Phrase) and self.arguments.rare_choice > 1 and rng.random() < self.arguments.rare_share:
             more = training_sentences(self.arguments.rare_choice - 1, seed=rng.getrandbits(32), scenes_share=0.0)
             item = min((item, *more), key=rarest)
-        return {language: item.sentence(language) for language in self.languages}
+        return item
+
+    def _item_texts(self, rng: random.Random) -> dict[str, Any]:
+        """A sentence's columns of text; "item" is the sentence."""
+        item = self._item(rng)
+        return {**self._texts(rng, {code: item.sentence(code) for code in self.languages}), "item": item}
 
     def _text(self, rng: random.Random) -> dict[str, Any]:
-        return {**self._texts(rng, self._item(rng)), "recorded": False}
+        return {**self._item_texts(rng), "recorded": False}
 
     def _sentence(self, rng: random.Random) -> dict[str, Any]:
-        texts, speaker = self._texts(rng, self._item(rng)), random_speaker(rng, TRAINING_VOICES)
+        texts, speaker = self._item_texts(rng), random_speaker(rng, TRAINING_VOICES)
         recorded = rng.random() < self.arguments.recorded_share
         return {
             "speech_source": self._codes(
@@ -208,7 +239,7 @@ class DemoWorldRows:
             texts = self._texts(rng, dict(zip(SCENE_LANGUAGES, random_fragment(rng))))
         else:
             language = rng.choice(self.languages)
-            words = self._item(rng)[language].split()
+            words = self._item(rng).sentence(language).split()
             count = min(rng.choice(FRAGMENT_WORDS), len(words))
             start = rng.randrange(len(words) - count + 1)
             texts = {"text_source": " ".join(words[start : start + count]), "source_language": language}
