@@ -144,7 +144,7 @@ def _patterns(language: str) -> dict[str, re.Pattern[str]]:
     patterns = {}
     for relation in RELATIONS:
         pattern = re.escape(Scene(one, relation, other).sentence(language))
-        for thing, oblique in ((one, False), (other, True)):
+        for thing, oblique in ((other, True), (one, False)):  # the later one first: the alternatives hold both
             known = "|".join(map(re.escape, _phrases(language, oblique)))
             pattern = pattern.replace(re.escape(thing.phrase(language, oblique)), f"({known})", 1)
         patterns[relation] = re.compile(pattern)
