@@ -20,11 +20,14 @@ from triglot.training.data.scene_pictures import draw_scene
 from triglot.training.data.scenes import (
     COLOURS,
     HELD_OUT_EVERY,
+    LATER_LANGUAGES,
     RELATIONS,
+    SCENE_LANGUAGES,
     SHAPES,
     SIZES,
     Scene,
     SceneObject,
+    parse_scene,
     random_scene,
 )
 from triglot.training.data.splits import HELD_OUT_VOICES, TRAINING_VOICES
@@ -140,3 +143,16 @@ def test_scenes_have_their_picture_and_phrases_have_none():
             assert picture.tobytes() == draw_scene(item, 32, number).tobytes()
         else:
             assert row["image"] is None
+
+
+@pytest.mark.parametrize("language", [*SCENE_LANGUAGES, *LATER_LANGUAGES])
+def test_a_sentence_is_read_back(language):
+    rng = random.Random(0)
+    for number in range(100):
+        scene = random_scene(rng, held_out=bool(number % 2))
+        assert parse_scene(scene.sentence(language), language) == scene
+        assert parse_scene(f" {scene.sentence(language)}  ", language) == scene
+        assert scene.turned.turned == scene != scene.turned
+        assert parse_scene(scene.turned.sentence(language), language) == scene.turned
+    for words in ("", scene.first.phrase(language), f"{scene.sentence(language)} x", "where is the station"):
+        assert parse_scene(words, language) is None

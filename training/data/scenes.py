@@ -9,7 +9,10 @@ An object is size x colour x shape. Sentences are lower case, without a full sto
 learnt later.
 """
 
+import functools
+import itertools
 import random
+import re
 from dataclasses import dataclass
 
 SCENE_LANGUAGES = ("en", "es", "hi")  # of the whole demo world
@@ -45,6 +48,9 @@ RELATIONS = {
     "to the left of": ("a la izquierda de", "के बाईं ओर", "à gauche d'"),
     "to the right of": ("a la derecha de", "के दाईं ओर", "à droite d'"),
 }
+OPPOSITES = {
+    "above": "below", "below": "above", "to the left of": "to the right of", "to the right of": "to the left of",
+}  # fmt: skip
 HELD_OUT_EVERY = 10  # every 10th (colour, shape, relation) triple of the first object never occurs in training
 
 
@@ -96,6 +102,11 @@ class Scene:
         return sentences[language]
 
     @property
+    def turned(self) -> "Scene":
+        """The same picture, told from its other object: a is above b, b is below a."""
+        return Scene(self.second, OPPOSITES[self.relation], self.first)
+
+    @property
     def held_out(self) -> bool:
         """Whether the first object's (colour, shape, relation) is one that training never shows."""
         numbers = (
@@ -104,6 +115,40 @@ class Scene:
         )
         colour, shape, relation = numbers
         return (colour * len(SHAPES) * len(RELATIONS) + shape * len(RELATIONS) + relation) % HELD_OUT_EVERY == 0
+
+
+def parse_scene(sentence: str, language: str) -> Scene | None:
+    """The scene that `Scene.sentence` says so; None for any other words.
+
+    Raises:
+        KeyError: another language than "en", "es", "hi" or "fr".
+    """
+    for relation, pattern in _patterns(language).items():
+        found = pattern.fullmatch(" ".join(sentence.split()))
+        if found:
+            first, second = (_phrases(language, oblique)[found[place]] for place, oblique in ((1, False), (2, True)))
+            return Scene(first, relation, second)
+    return None
+
+
+@functools.cache
+def _phrases(language: str, oblique: bool) -> dict[str, SceneObject]:
+    things = itertools.starmap(SceneObject, itertools.product(SIZES, COLOURS, SHAPES))
+    return {thing.phrase(language, oblique): thing for thing in things}
+
+
+@functools.cache
+def _patterns(language: str) -> dict[str, re.Pattern[str]]:
+    """{relation: what a sentence with it looks like, its phrases as groups}."""
+    one, other = SceneObject("small", "red", "circle"), SceneObject("big", "blue", "square")
+    patterns = {}
+    for relation in RELATIONS:
+        pattern = re.escape(Scene(one, relation, other).sentence(language))
+        for thing, oblique in ((other, True), (one, False)):  # the later one first: the alternatives hold both
+            known = "|".join(map(re.escape, _phrases(language, oblique)))
+            pattern = pattern.replace(re.escape(thing.phrase(language, oblique)), f"({known})", 1)
+        patterns[relation] = re.compile(pattern)
+    return patterns
 
 
 def random_scene(rng: random.Random, held_out: bool = False) -> Scene:
