@@ -24,6 +24,9 @@ class ImageVqvaeConfig(ImageTokenizerConfig):
         mid_block_add_attention: Attention over all positions at the lowest resolution, on either side of the code book.
         patch_size: Neighbouring pixels, `patch_size` squared, that are channels of one position from the start: the highest
             resolutions, which cost most, are left out.
+        tile_encoder: Whether the encoder sees the pixels of each code alone, not those around them, which the decoder then makes
+            whole. Like tiles have like codes wherever they lie, a plain background has one, and what a language model has to
+            predict is what can be seen in the place.
         pixel_mean: Subtracted from pixels in 0..1 before the network sees them.
         pixel_std: They are then divided by it; 0.5 and 0.5 make -1..1 of them.
         l1_weight: Factor of the mean absolute difference of pixels, in units of 0..1.
@@ -49,6 +52,7 @@ class ImageVqvaeConfig(ImageTokenizerConfig):
     act_fn: str = "silu"
     mid_block_add_attention: bool = True
     patch_size: int = 1
+    tile_encoder: bool = False
     pixel_mean: float | int = 0.5
     pixel_std: float | int = 0.5
     l1_weight: float | int = 1.0

@@ -65,7 +65,7 @@ class ImageVqvae(ImageAutoencoder):
     def __init__(self, config: ImageVqvaeConfig):
         super().__init__(config)
         self.modality = config.modality
-        self.network = _vq_model_class()(**_network_settings(config))
+        self.network: Any = _vq_model_class()(**_network_settings(config))
         del self.network.quantize  # the code book is below
         self.codebook = MovingCodebook(config)
         self.post_init()
@@ -92,9 +92,8 @@ class ImageVqvae(ImageAutoencoder):
         Raises:
             ValueError: blocks other than `DownEncoderBlock2D` and `UpDecoderBlock2D`.
         """
-        if not isinstance(model, nn.Module):
-            model = _vq_model_class().from_pretrained(os.fspath(model))
-        given: Any = model.config
+        theirs: Any = model if isinstance(model, nn.Module) else _vq_model_class().from_pretrained(os.fspath(model))
+        given = theirs.config
         kinds = {*given.down_block_types, *given.up_block_types} - {"DownEncoderBlock2D", "UpDecoderBlock2D"}
         if kinds:
             raise ValueError(
@@ -116,7 +115,7 @@ class ImageVqvae(ImageAutoencoder):
             **{name: getattr(given, name) for name in names},
         }
         built = cls(ImageVqvaeConfig(**{**found, **settings}))
-        weights = {name: value.float() for name, value in model.state_dict().items()}
+        weights = {name: value.float() for name, value in theirs.state_dict().items()}
         vectors = weights.pop("quantize.embedding.weight")
         built.network.load_state_dict(weights)
         built.codebook.vectors = vectors.clone()
@@ -143,7 +142,16 @@ class ImageVqvae(ImageAutoencoder):
         deciding = {
             name: tensor for name, tensor in weights.items() if name.startswith(kinds) or name == "codebook.vectors"
         }
-        names = ("image_size", "fit", "patch_size", "pixel_mean", "pixel_std", "act_fn", "norm_num_groups")
+        names = (
+            "image_size",
+            "fit",
+            "patch_size",
+            "tile_encoder",
+            "pixel_mean",
+            "pixel_std",
+            "act_fn",
+            "norm_num_groups",
+        )
         settings = {name: getattr(self.config, name) for name in names}
         return weights_fingerprint(
             deciding, {**settings, **{name: float(settings[name]) for name in ("pixel_mean", "pixel_std")}}
@@ -202,8 +210,15 @@ class ImageVqvae(ImageAutoencoder):
     def _latents(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(B, 3, H, W) -> what the encoder says, float32 (B, d, h, w)."""
         pixels = (pixel_values.float() - self.config.pixel_mean) / self.config.pixel_std
+        (rows, columns), stride = self._grid, self.config.stride
+        if self.config.tile_encoder:  # pictures of one code each
+            tiles = pixels.view(-1, 3, rows, stride, columns, stride).permute(0, 2, 4, 1, 3, 5)
+            pixels = tiles.reshape(-1, 3, stride, stride)
         folded = F.pixel_unshuffle(pixels, self.config.patch_size).to(self.dtype)
-        return self.network.quant_conv(self.network.encoder(folded)).float()
+        latents = self.network.quant_conv(self.network.encoder(folded)).float()
+        if self.config.tile_encoder:
+            latents = latents.view(-1, rows, columns, self.config.code_dim).permute(0, 3, 1, 2)
+        return latents
 
     def _drawn(self, vectors: torch.Tensor) -> torch.Tensor:
         """Vectors (B, d, h, w) -> float32 (B, 3, H, W)."""
