@@ -13,6 +13,7 @@ Shapes: S samples, F encoder frames (50 Hz as a rule), T codes (25 Hz), H x W pi
 
 import json
 import logging
+import math
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -275,14 +276,15 @@ class FeatureUnits(MediaTokenizer):
         Raises:
             ValueError: another size than `config.preparation` tells.
         """
-        height, width = self.config.preparation["image_size"]
+        preparation: Any = self.config.preparation
+        height, width = preparation["image_size"]
         if tuple(pixel_values.shape[1:]) != (3, height, width):
             raise ValueError(
                 f"pixel_values has the shape {tuple(pixel_values.shape)}; (pictures, 3, {height}, {width}) is needed."
             )
-        pixels = normalise(pixel_values.to(self.device).float(), self.config.preparation).to(self.dtype)
-        rows, columns = self.config.grid
-        return self._run_encoder({"pixel_values": pixels})[:, -rows * columns :].float()  # before them a class token
+        pixels = normalise(pixel_values.to(self.device).float(), preparation).to(self.dtype)
+        patches = math.prod(self.config.grid or ())
+        return self._run_encoder({"pixel_values": pixels})[:, -patches:].float()  # before them a class token
 
     def _features(self, media: torch.Tensor, name: str) -> torch.Tensor:
         frames = self._picture_features(media, name) if self.sees else self._sound_features(media, name)

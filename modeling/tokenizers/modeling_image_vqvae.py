@@ -65,17 +65,18 @@ class ImageVqvae(ImageAutoencoder):
     def __init__(self, config: ImageVqvaeConfig):
         super().__init__(config)
         self.modality = config.modality
-        self.network = _vq_model_class()(**_network_settings(config))
+        self.network: Any = _vq_model_class()(**_network_settings(config))
         del self.network.quantize  # the code book is below
         self.codebook = MovingCodebook(config)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        redraw: Any = getattr(module, "reset_parameters", None)
         if isinstance(module, MovingCodebook):
             module.empty()
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()  # as torch draws them, which is what VQModel is trained from
+        elif redraw is not None:
+            redraw()  # as torch draws them, which is what VQModel is trained from
 
     @classmethod
     def from_vq_model(cls, model: str | os.PathLike | nn.Module, **settings: Any) -> "ImageVqvae":
@@ -92,9 +93,8 @@ class ImageVqvae(ImageAutoencoder):
         Raises:
             ValueError: blocks other than `DownEncoderBlock2D` and `UpDecoderBlock2D`.
         """
-        if not isinstance(model, nn.Module):
-            model = _vq_model_class().from_pretrained(os.fspath(model))
-        given: Any = model.config
+        theirs: Any = model if isinstance(model, nn.Module) else _vq_model_class().from_pretrained(os.fspath(model))
+        given = theirs.config
         kinds = {*given.down_block_types, *given.up_block_types} - {"DownEncoderBlock2D", "UpDecoderBlock2D"}
         if kinds:
             raise ValueError(
@@ -116,7 +116,7 @@ class ImageVqvae(ImageAutoencoder):
             **{name: getattr(given, name) for name in names},
         }
         built = cls(ImageVqvaeConfig(**{**found, **settings}))
-        weights = {name: value.float() for name, value in model.state_dict().items()}
+        weights = {name: value.float() for name, value in theirs.state_dict().items()}
         vectors = weights.pop("quantize.embedding.weight")
         built.network.load_state_dict(weights)
         built.codebook.vectors = vectors.clone()
