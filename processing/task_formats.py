@@ -8,6 +8,7 @@ A new task is one `register_task` line. A chain is any sequence of tasks in whic
 input and the outputs before it.
 """
 
+import functools
 from dataclasses import dataclass
 
 from .errors import TriglotError
@@ -94,6 +95,7 @@ class TaskChain:
         return f"[{self.name} {' '.join(languages)}]"
 
 
+@functools.lru_cache(maxsize=256)  # asked for every example of a training set
 def parse_chain(name: str) -> TaskChain:
     """A tag's task names -> the chain.
 

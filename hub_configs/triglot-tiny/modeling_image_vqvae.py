@@ -72,10 +72,11 @@ class ImageVqvae(ImageAutoencoder):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        redraw: Any = getattr(module, "reset_parameters", None)
         if isinstance(module, MovingCodebook):
             module.empty()
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()  # as torch draws them, which is what VQModel is trained from
+        elif redraw is not None:
+            redraw()  # as torch draws them, which is what VQModel is trained from
 
     @classmethod
     def from_vq_model(cls, model: str | os.PathLike | nn.Module, **settings: Any) -> "ImageVqvae":
