@@ -126,6 +126,12 @@ def finetune(
             f"{os.fspath(tokens_dir)!r} holds codes of the tokenizer {mixture['tokenizer'][:12]}; {checkpoint!r} was trained on those of "
             f"{(speech.get('fingerprint') or 'none')[:12]}: tokenise with its own speech_tokenizer."
         )
+    pictures = next((entry for entry in processor.modalities if entry["name"] == "image"), {})
+    if mixture.get("image_tokenizer", pictures.get("fingerprint")) != pictures.get("fingerprint"):
+        raise TriglotError(
+            f"{os.fspath(tokens_dir)!r} holds codes of another image tokenizer than {checkpoint!r}: tokenise with its own "
+            "image_tokenizer."
+        )
     rows = read_mixture(tokens_dir)
     spoken = dict.fromkeys(row[key] for row in rows for key in ("source_language", "target_language") if row.get(key))
     processor.languages += [language for language in spoken if language not in processor.languages]

@@ -63,13 +63,13 @@ def tokenise_mixture(
             raise TriglotError(
                 f"A source is called {source.name!r}; letters, digits and . _ + - make the name of a folder."
             )
-    tokenizer = load_speech_tokenizer(tokenizer_dir)
-    if not tokenizer.fingerprint:
-        raise TriglotError(f"The tokenizer in {tokenizer_dir!r} has no code book yet; train it first.")
     pictures = "" if image_tokenizer_dir is None else os.fspath(image_tokenizer_dir)
-    fingerprints = {"tokenizer": tokenizer.fingerprint}
+    fingerprints = {"tokenizer": load_speech_tokenizer(tokenizer_dir).fingerprint}
     if pictures:
         fingerprints["image_tokenizer"] = load_image_tokenizer(pictures).fingerprint
+    for folder, fingerprint in zip((tokenizer_dir, pictures), fingerprints.values()):
+        if not fingerprint:
+            raise TriglotError(f"The tokenizer in {folder!r} has no code book yet; train it first.")
     rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     _begin(mixture, fingerprints, output_dir, shard_rows)
     start, made = time.monotonic(), 0.0
@@ -127,6 +127,12 @@ def _seconds(folder: Path) -> float:
 def write_summary(mixture: Mixture, folder: Path) -> None:
     """report.md, report.png and skipped_rows.json, and the report on the screen."""
     rows = read_mixture(folder)
+    if not rows:
+        shards = [
+            shard_facts(path) for source in mixture.sources for path in finished_shards(folder / source.name) or ()
+        ]
+        first = next((entry["why"] for shard in shards for entry in shard["skipped"]), "there are none")
+        raise TriglotError(f"No row of the sources can be used. The first: {first}")
     listed: dict[str, Any] = {}
     lines = [
         "# The mixture",

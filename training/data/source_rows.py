@@ -91,14 +91,18 @@ def token_rows_of(
 def _token_rows(
     source: Source, row: Mapping[str, Any], units: MediaTokenizer, image_tokenizer_dir: str
 ) -> tuple[list[dict[str, Any]], float]:
-    """The token rows of a row, and the seconds of its sound. A caption beside other words makes a second one."""
+    """The token rows of a row, and the seconds of its sound.
+
+    A picture belongs to its caption, or without one to the transcript. A first caption takes the place of a missing transcript; every
+    other makes a row of its own.
+    """
     fields, rate, seconds = fields_of(source, row), int(units.config.sampling_rate), 0.0
     if "source_language" not in fields:
         raise TriglotError("The language is missing.")
     result = {column: fields[key] for key, column in TEXTS.items() if key in fields}
-    caption = fields.get("caption", result.get("text_source"))
-    if caption is not None:
-        result.setdefault("text_source", caption)
+    captions = _captions(fields)
+    if "text_source" not in result and "audio" not in fields and captions:
+        result["text_source"] = captions[0]
     for key, column in SPEECH.items():
         if key not in fields:
             continue
@@ -111,19 +115,25 @@ def _token_rows(
         result[column] = encode_wave(units, wave)
         seconds += lasts
     picture = encode_picture(fields.get("image"), image_tokenizer_dir)
-    if picture is not None and caption == result.get("text_source"):
-        result["image_source"] = picture
     languages = {key: fields[key] for key in LANGUAGES if key in fields}
     rows = [{**result, **languages, "speaker": fields.get("speaker"), "recorded": False}]
-    if caption != result.get("text_source"):
-        language = {"source_language": fields["source_language"]}
-        rows.append({"text_source": caption, "image_source": picture, **language, "recorded": False})
+    if not captions or result.get("text_source") in captions:
+        rows[0]["image_source"] = picture
+    language = {"source_language": fields["source_language"], "recorded": False}
+    others = [caption for caption in captions if caption != result.get("text_source")]
+    rows += [{"text_source": caption, "image_source": picture, **language} for caption in others]
     held = (*SPEECH.values(), *TEXTS.values(), "image_source")
     rows = [one for one in rows if sum(one.get(column) is not None for column in held) > 1]
     if not rows:
         hint = ", and no --image-tokenizer is given" if "image" in fields and not image_tokenizer_dir else ""
         raise TriglotError(f"A task needs two of speech, texts and picture; there is {', '.join(fields)}{hint}.")
     return rows, seconds
+
+
+def _captions(fields: Mapping[str, Any]) -> list[str]:
+    """The captions of a row, each once."""
+    caption = fields.get("caption", [])
+    return list(dict.fromkeys([caption] if isinstance(caption, str) else caption))
 
 
 def tokenise_source(

@@ -363,6 +363,10 @@ def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
             found[key] = _located(value, _folder(source, key))
         elif key in LANGUAGES:
             found[key] = _language(str(value), key)
+        elif isinstance(value, (list, tuple)):  # several captions of one picture
+            if key != "caption":
+                raise TriglotError(f"{key} is a list; only `caption` may hold several texts.")
+            found[key] = [str(text).strip() for text in value if text and str(text).strip()]
         else:
             found[key] = str(value).strip()
     return found
