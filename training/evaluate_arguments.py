@@ -73,3 +73,13 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
         "--sentences", type=int, default=6, help="held-out sentences of each of ten voices (default: 6)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sentences, rates and pitches (default: 0)")
+
+
+def add_alignment_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate alignment`."""
+    parser.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
+    parser.add_argument("--rows", required=True, help="folder of datasets' save_to_disk, or a parquet file")
+    parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
+    parser.add_argument("--pairs", type=int, default=300, help="most items to find one another among (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of the untrained model beside it (default: 0)")
+    parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")

@@ -16,6 +16,7 @@ from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
 TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
+ALIGNMENT_REPORT = "evaluate alignment"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +41,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if " ".join(words[:2]) in (
         TOKENIZER_REPORT,
         DECODER_REPORT,
+        ALIGNMENT_REPORT,
     ):  # two words, one verb; a checkpoint of that name is ./tokenizer
         words[:2] = [" ".join(words[:2])]
     return _parser().parse_args(words)
@@ -161,7 +163,12 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
                     "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
-    from .training.evaluate_arguments import add_arguments, add_decoder_arguments, add_tokenizer_arguments
+    from .training.evaluate_arguments import (
+        add_alignment_arguments,
+        add_arguments,
+        add_decoder_arguments,
+        add_tokenizer_arguments,
+    )
 
     add_arguments(evaluate)
     report = verb(TOKENIZER_REPORT, _evaluate_tokenizer, "compare speech tokenizers: bits, phonemes, speakers, speed",
@@ -170,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     report = verb(DECODER_REPORT, _evaluate_decoder, "compare speech decoders: words, voices, speed",
                   "triglot evaluate decoder a=soundstorm/ b=audiolm/ --tokenizer units/ --judge judge/ --out card/")  # fmt: skip
     add_decoder_arguments(report)
+    report = verb(ALIGNMENT_REPORT, _evaluate_alignment, "whether text, speech and pictures of one thing lie together",
+                  "triglot evaluate alignment hub_configs/triglot-tiny --rows held_out/ --out alignment/")  # fmt: skip
+    add_alignment_arguments(report)
 
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
@@ -307,6 +317,12 @@ def _evaluate_tokenizer(arguments: argparse.Namespace) -> None:
 def _evaluate_decoder(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.decoder_report import run
+    run(arguments)
+
+
+def _evaluate_alignment(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.alignment_report import run
     run(arguments)
 
 
