@@ -164,14 +164,10 @@ def alignment(
     set_seed(seed)
     untrained = TriglotForConditionalGeneration(copy.deepcopy(under_test.model.config)).to(under_test.device).eval()
     states = [{view: mean_states(model, prompts[view]) for view in views} for model in (under_test.model, untrained)]
-    found = [
-        PairRecall(
-            f"{one}-{other}",
-            *([recall_at_1(a, b) for a, b in zip(of[one], of[other])] for of in states),
-            chance=1 / len(items),
-        )
-        for one, other in wanted
-    ]
+    found = []
+    for one, other in wanted:
+        trained, untrained_recalls = ([recall_at_1(a, b) for a, b in zip(of[one], of[other])] for of in states)
+        found.append(PairRecall(f"{one}-{other}", trained, untrained_recalls, 1 / len(items)))
     middle = under_test.model.config.get_text_config().num_hidden_layers // 2
     return found, {view: states[0][view][middle] for view in views}
 
