@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig, Pipeline
 
 from .errors import TriglotError
-from .task_formats import parse_chain
+from .task_formats import TaskChain, parse_chain
 
 _GENERATION_KEYS = frozenset(key for key in vars(GenerationConfig()) if not key.startswith("_"))
 
@@ -68,6 +68,10 @@ class TriglotPipeline(Pipeline):
     def to_result(self, pieces: list[Any]) -> dict[str, Any]:
         """The pieces in order -> what the user gets."""
         raise AttributeError(f"{type(self).__name__} must define to_result")
+
+    def more_inputs(self, inputs: Any, chain: TaskChain, source_language: str | None) -> dict[str, Any]:
+        """What `_forward` needs beside the prompt; `generate` does not see it."""
+        return {}
 
     # ---- transformers' steps
 
@@ -131,7 +135,8 @@ class TriglotPipeline(Pipeline):
             self.model.check_context(features["attention_mask"], features["output_spans"])
         except ValueError as error:
             raise TriglotError(str(error)) from error
-        return {**features, **({} if voice is None else {"voice": voice}), "tasks": chosen.name}
+        more = {"tasks": chosen.name, **({} if voice is None else {"voice": voice})}
+        return {**features, **more, **self.more_inputs(inputs, chosen, source_language)}
 
     def _voice(self, prompt: Any, inputs: Any, wave: Any, sampling_rate: int | None) -> Any:
         """Of the prompt, else of the speech that comes in, else the decoder's fallback."""
@@ -147,7 +152,7 @@ class TriglotPipeline(Pipeline):
         return self.processor.voice(inputs, sampling_rate)
 
     def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, Any]:
-        kept = {key: model_inputs.pop(key) for key in ("voice", "tasks") if key in model_inputs}
+        kept: dict[str, Any] = {key: model_inputs.pop(key) for key in ("voice", "tasks") if key in model_inputs}
         prompt_length = model_inputs["input_ids"].shape[1]
         ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
         if not isinstance(ids, torch.Tensor):

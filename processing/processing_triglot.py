@@ -306,9 +306,7 @@ class TriglotProcessor(ProcessorMixin):
         if len(names) > 1:
             raise TriglotError(f"The texts beside images ask for {sorted(names)}; one task a batch is needed.")
         columns = [[*languages, None, None][:2] for _, languages in tags]
-        firsts, seconds = ([row[place] for row in columns] for place in (0, 1))
-        if isinstance(text, str):
-            firsts, seconds = firsts[0], seconds[0]
+        firsts, seconds = (_one_or_all([row[place] for row in columns], isinstance(text, str)) for place in (0, 1))
         return (
             task or names.pop() or None,
             firsts if any(row[0] for row in columns) else source,
@@ -357,8 +355,8 @@ class TriglotProcessor(ProcessorMixin):
                 conditions = {"voices": [voices[i] for i, _ in places]} if modality == "speech" else {}
                 media = self.codecs.decode(modality, [runs[i][j].codes for i, j in places], **conditions)
                 for (i, j), item in zip(places, media):
-                    item = item.detach().float().cpu().numpy()
-                    pieces[i][j] = to_picture(item) if modality == "image" else item
+                    array = item.detach().float().cpu().numpy()
+                    pieces[i][j] = to_picture(array) if modality == "image" else array
         return pieces[0] if single else pieces
 
     def post_process_image_text_to_text(
@@ -560,6 +558,10 @@ class TriglotProcessor(ProcessorMixin):
             hub_kwargs={key: kwargs.get(key) for key in _HUB_KEYS},
         )
         return processor_dict, rest
+
+
+def _one_or_all(values: list[Any], one: bool) -> Any:
+    return values[0] if one else values
 
 
 def _to_list(ids: Any) -> list[Any]:

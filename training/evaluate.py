@@ -1,8 +1,9 @@
 """`triglot evaluate CHECKPOINT --rows DIR --out DIR`: what a checkpoint does with rows it has not seen, as one table.
 
-rows (audio, transcript, source_language, translated_audio, translated_transcript, target_language, speaker)
+rows (audio, transcript, source_language, translated_audio, translated_transcript, target_language, speaker, image)
   ─▶  questions of each task, each once  ─▶  checkpoint  ─▶  printed text, speech  ─▶  judge  ─▶  its text
-  ─▶  out/results.json, report.md, items.jsonl, audio/*.wav
+                                                         ─▶  pictures  ─▶  checker  ─▶  whether the scene is right
+  ─▶  out/results.json, report.md, items.jsonl, audio/*.wav, images/*.png
 """
 
 import argparse
@@ -20,11 +21,13 @@ from tqdm.auto import tqdm
 
 from ..processing.audio_io import write_audio
 from ..processing.errors import TriglotError
+from ..processing.image_io import write_image
+from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
 from ..version import __version__
 from .data.load_rows import load_rows
 from .data.sources import field_rows, load_sources
-from .evaluate_arguments import DEFAULT_TASKS, add_arguments
+from .evaluate_arguments import DEFAULT_TASKS, PICTURE_TASKS, add_arguments
 from .evaluate_models import Answer, CheckpointUnderTest, Question, at_judge_rate, load_judge, load_speaker_model
 from .evaluate_questions import (
     CONTROL,
@@ -37,6 +40,7 @@ from .evaluate_questions import (
     check_tasks,
     questions,
 )
+from .evaluate_scenes import has_pictures, scene_score
 from .metrics import SpeakerSimilarity
 from .report import EvaluatedItem, signatures, summarise, write_results
 
@@ -75,7 +79,7 @@ def evaluate_checkpoint(
     Args:
         checkpoint: Folder or Hub id.
         rows: With AudioPaLM's fields, see `data.demo_world`. A row counts for each task whose fields it has.
-        output_dir: Gets results.json, report.md, items.jsonl and audio/, whole or not at all; an older evaluation there is
+        output_dir: Gets results.json, report.md, items.jsonl, audio/ and images/, whole or not at all; an older evaluation there is
             replaced.
         judge: Reads the spoken output. None leaves ASR-BLEU and ASR-WER out.
         embed: float32 (samples,) at 16 kHz -> a speaker's embedding (D,). None leaves the speaker similarity out.
@@ -83,7 +87,7 @@ def evaluate_checkpoint(
         batch_size: Items a `generate` call.
         seed: Of the choice under `limit`, of sampling if the checkpoint samples, and of the bootstrap.
         limit: Most items of each task and direction, chosen at random; None for all.
-        keep_audio: Most wavs to keep of each task.
+        keep_audio: Most wavs and pictures to keep of each task.
         resamples: Of the bootstrap.
         device: None for a GPU where there is one.
         generate_kwargs: For `model.generate`, beside the checkpoint's own generation config.
@@ -118,7 +122,8 @@ def evaluate_checkpoint(
     with contextlib.ExitStack() as stack:
         try:
             partial = stack.enter_context(whole_folder(folder))
-            (partial / "audio").mkdir()
+            for name in ("audio", "images"):
+                (partial / name).mkdir()
         except OSError as error:
             raise TriglotError(f"{folder} cannot be written: {error}.") from error
         run = _Run(model, rows, judge, embed, partial, keep_audio, dict(generate_kwargs or {}))
@@ -211,14 +216,15 @@ class _Run:
                 self.rows[asked.row][asked.audio_column] if asked.audio_column else None,
                 asked.source_language,
                 asked.target_language,
-                f"{asked.audio_column or 'audio'} of row {asked.row}",
+                f"{asked.image_column or asked.audio_column or 'audio'} of row {asked.row}",
+                self.rows[asked.row][asked.image_column] if asked.image_column else None,
             )
             for asked in batch
         ]
         if task.chain is None:
             answers = [Answer([wave := self.model.hear(question)], None, wave) for question in asked_now]
         else:
-            answers = self.model.answer(task.chain, asked_now, self.generate_kwargs)
+            answers = self.model.answer(task.chain, asked_now, self._settings(task))
         rate = self.model.spoken_rate if task.chain and task.speaks else self.model.sampling_rate
         spoken = (
             [at_judge_rate(answer.pieces[-1], rate) for answer in answers] if task.speaks or not task.chain else []
@@ -229,6 +235,11 @@ class _Run:
             path = f"audio/{item_id}.wav" if task.speaks and asked.row in kept else None
             if path:
                 write_audio(self.folder / path, answer.pieces[-1], rate)
+            drawn = f"images/{item_id}.png" if task.draws and asked.row in kept else None
+            if drawn:
+                write_image(self.folder / drawn, answer.pieces[-1])
+            printed = None if task.printed is None else answer.pieces[task.printed]
+            seen = scene_score(task, asked, answer, printed)
             yield EvaluatedItem(
                 id=item_id,
                 row=asked.row,
@@ -237,14 +248,20 @@ class _Run:
                 target_language=asked.target_language,
                 speaker=self.speakers[asked.row],
                 input_text=asked.text,
-                reference=asked.reference,
-                hypothesis=None if task.printed is None else answer.pieces[task.printed],
+                reference=seen.reference,
+                hypothesis=printed,
                 judge=heard[number] if heard else None,
                 codes=answer.codes,
                 seconds=len(answer.pieces[-1]) / rate if spoken else None,
                 audio=path,
                 speaker_similarity=self._similarity(task, answer, spoken[number]) if spoken else None,
+                scene_right=seen.right,
+                image=drawn,
             )
+
+    def _settings(self, task: EvaluationTask) -> dict[str, Any]:
+        """What `generate` is told of a task: guidance is for pictures."""
+        return {key: value for key, value in self.generate_kwargs.items() if task.draws or key != "guidance_scale"}
 
     def _judged(self, waves: list[np.ndarray], languages: list[str]) -> list[str]:
         if self.judge is None or not waves:
@@ -261,6 +278,15 @@ class _Run:
         if self.embed is None or answer.heard is None or not task.speaks:
             return None
         return SpeakerSimilarity(self.embed).cosine(spoken, at_judge_rate(answer.heard, self.model.sampling_rate))
+
+
+def _sees(checkpoint: str) -> bool:
+    """Whether a checkpoint has an image tokenizer."""
+    try:
+        settings, _ = TriglotProcessor.get_processor_dict(checkpoint)
+    except (OSError, ValueError) as error:
+        raise TriglotError(f"The checkpoint {checkpoint!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return "image_tokenizer" in (settings.get("parts") or ())
 
 
 def _name(of: Any) -> str | None:
@@ -280,10 +306,15 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         TriglotError: see `evaluate_checkpoint`; also rows, judge or speaker model that cannot be loaded.
     """
-    tasks = check_tasks([name.strip() for name in arguments.tasks.split(",") if name.strip()])
+    asked = (
+        [name.strip() for name in arguments.tasks.split(",") if name.strip()] if arguments.tasks is not None else None
+    )
+    tasks = check_tasks(asked) if asked is not None else []
     listed = arguments.rows.endswith((".yaml", ".yml"))
     rows = field_rows(load_sources(arguments.rows)) if listed else load_rows(arguments.rows)
     _check_output_dir(arguments.out)
+    if asked is None:
+        tasks = [*DEFAULT_TASKS, *(PICTURE_TASKS if has_pictures(rows) and _sees(arguments.checkpoint) else ())]
     results = evaluate_checkpoint(
         arguments.checkpoint,
         rows,
@@ -296,6 +327,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         limit=arguments.limit,
         keep_audio=arguments.keep_audio,
         device=arguments.device,
+        generate_kwargs={"guidance_scale": arguments.guidance} if arguments.guidance is not None else None,
     )
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return results

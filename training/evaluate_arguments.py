@@ -2,7 +2,9 @@
 
 import argparse
 
-TASK_NAMES = ("ASR", "AST", "AST direct", "MT", "S2ST", "S2ST direct", "TTS")  # keys of EVALUATION_TASKS
+# keys of EVALUATION_TASKS
+PICTURE_TASKS = ("CAPTION", "T2I", "speech to image", "image to speech")
+TASK_NAMES = ("ASR", "AST", "AST direct", "MT", "S2ST", "S2ST direct", "TTS", *PICTURE_TASKS)
 DEFAULT_TASKS = ("ASR", "AST", "MT", "S2ST", "S2ST direct", "TTS")
 
 
@@ -22,15 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compares voices: a folder of train_speaker_encoder, or an x-vector model (default: none)",
     )
     parser.add_argument(
-        "--tasks", default=",".join(DEFAULT_TASKS),
-        help=f"comma between, of {', '.join(TASK_NAMES)} (default: {','.join(DEFAULT_TASKS)})",
+        "--tasks",
+        help=f"comma between, of {', '.join(TASK_NAMES)} (default: {','.join(DEFAULT_TASKS)}, and those with pictures where the "
+        "checkpoint has an image tokenizer and the rows have pictures)",
     )  # fmt: skip
     parser.add_argument("--limit", type=int, help="most items of each task and direction (default: all)")
     parser.add_argument("--batch-size", type=int, default=8, help="items at a time (default: 8)")
     parser.add_argument(
         "--seed", type=int, default=0, help="of the choice under --limit and of the intervals (default: 0)"
     )
-    parser.add_argument("--keep-audio", type=int, default=20, help="wavs to keep of each task (default: 20)")
+    parser.add_argument(
+        "--keep-audio", type=int, default=20, help="wavs and pictures to keep of each task (default: 20)"
+    )
+    parser.add_argument(
+        "--guidance", type=float, help="scale of classifier-free guidance of what is drawn (default: none)"
+    )
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
 
 
@@ -76,3 +84,13 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
         "--sentences", type=int, default=6, help="held-out sentences of each of ten voices (default: 6)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sentences, rates and pitches (default: 0)")
+
+
+def add_alignment_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate alignment`."""
+    parser.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
+    parser.add_argument("--rows", required=True, help="folder of datasets' save_to_disk, or a parquet file")
+    parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
+    parser.add_argument("--pairs", type=int, default=300, help="most items to find one another among (default: 300)")
+    parser.add_argument("--seed", type=int, default=0, help="of the untrained model beside it (default: 0)")
+    parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")

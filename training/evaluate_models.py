@@ -1,6 +1,6 @@
 """The models of an evaluation: the checkpoint under test, and stock models that judge what it says and whose voice it has.
 
-rows (B)  ─▶  processor  ─▶  model.generate  ─▶  processor  ─▶  Answer (B): printed text, waveform, codes
+rows (B)  ─▶  processor  ─▶  model.generate  ─▶  processor  ─▶  Answer (B): printed text, waveform, picture, codes
 waveforms  ─▶  judge  ─▶  texts                   waveform  ─▶  speaker model  ─▶  embedding (D,)
 """
 
@@ -41,6 +41,7 @@ class Question:
         audio: What to hear, and whose voice to speak in; None for the decoder's fallback voice.
         source_language, target_language: ISO codes; no target for a task of one language.
         name: How to call the item in an error.
+        image: What to see, for tasks that read a picture.
     """
 
     text: str
@@ -48,6 +49,7 @@ class Question:
     source_language: str
     target_language: str | None
     name: str
+    image: Any = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Answer:
     """What came out.
 
     Attributes:
-        pieces: Texts and waveforms, one for each output of the chain; a text that is empty is "".
-        codes: Of the last waveform; None where the chain does not speak.
+        pieces: Texts, waveforms and PIL images, one for each output of the chain; a text that is empty is "".
+        codes: Of the last waveform or picture; None where the chain writes none.
         heard: float32 (samples,) that came in, at the checkpoint's rate; None without audio.
     """
 
@@ -108,8 +110,10 @@ class CheckpointUnderTest:
         for chain in map(parse_chain, chains):
             if chain.source.modality == "speech":
                 self.processor.codecs.get("speech_tokenizer")
-            if any(slot.modality == "speech" for slot in chain.outputs):
-                self.processor.speech_decoder()
+            if chain.source.modality == "image":
+                self.processor.codecs.get("image_tokenizer")
+            for modality in {slot.modality for slot in chain.outputs} - {"text"}:
+                self.processor.codecs.decoder(modality)
 
     def hear(self, question: Question) -> np.ndarray:
         """The question's audio: float32 (samples,) at `sampling_rate`."""
@@ -135,12 +139,15 @@ class CheckpointUnderTest:
         languages: dict[str, Any] = {"source_language": [question.source_language for question in questions]}
         if chain.translates:
             languages["target_language"] = [question.target_language for question in questions]
-        content: dict[str, Any] = (
-            {"audio": waves, "sampling_rate": self.sampling_rate}
-            if hears
-            else {"text": [question.text for question in questions]}
-        )
-        inputs = self.processor(**content, task=chain.name, **languages).to(self.device)
+        content: dict[str, Any] = {"text": [question.text for question in questions]}
+        if hears:
+            content = {"audio": waves, "sampling_rate": self.sampling_rate}
+        elif chain.source.modality == "image":
+            content = {
+                "images": [self.processor.load_image(question.image, name=question.name) for question in questions]
+            }
+        guided = chain.outputs[-1].modality == "image" and "guidance_scale" in generate_kwargs
+        inputs = self.processor(**content, task=chain.name, guidance=guided, **languages).to(self.device)
         ids = self.model.generate(**inputs, **generate_kwargs)[:, inputs["input_ids"].shape[1] :].cpu()
         voices = (
             [
@@ -153,10 +160,10 @@ class CheckpointUnderTest:
         rows = self.processor.post_process_multimodal_output(ids, voices=voices)
         answers = []
         for pieces, row, wave in zip(rows, ids.tolist(), waves):
-            spoken = [list(run.codes) for run in self.processor.runs(row) if run.modality == "speech"]
+            media = [list(run.codes) for run in self.processor.runs(row) if run.modality != "text"]
             # an empty text at the end leaves no run of ids
             full = [*pieces, *[""] * (len(chain.outputs) - len(pieces))]
-            answers.append(Answer(full, spoken[-1] if spoken else None, wave))
+            answers.append(Answer(full, media[-1] if media else None, wave))
         return answers
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # what is asked is known without it
     from datasets import Dataset
 
 AUDIO_COLUMNS = ("audio", "translated_audio")
+PICTURE_COLUMN = "image"
 
 
 @dataclass(frozen=True)
@@ -48,12 +49,22 @@ class EvaluationTask:
         return self.chain is not None and parse_chain(self.chain).outputs[-1].modality == "speech"
 
     @property
+    def sees(self) -> bool:
+        return self.chain is not None and parse_chain(self.chain).source.modality == "image"
+
+    @property
+    def draws(self) -> bool:
+        return self.chain is not None and parse_chain(self.chain).outputs[-1].modality == "image"
+
+    @property
     def columns(self) -> dict[str, str]:
-        """{what: column of the rows}. A voice is taken if the rows have one."""
+        """{what: column of the rows}. A voice is taken if the rows have one. What is to be drawn is what has a picture."""
         language = "target_language" if self.side else "source_language"
         columns = {"text": f"{self.side}transcript", "source": language}
         if self.hears:
             columns["audio"] = f"{self.side}audio"
+        if self.sees or self.draws:
+            columns["image"] = PICTURE_COLUMN
         if self.translates:
             columns |= {"reference": "translated_transcript", "target": "target_language"}
         return columns
@@ -68,6 +79,10 @@ EVALUATION_TASKS: dict[str, EvaluationTask] = {
     "S2ST": EvaluationTask("ASR AST S2ST", 1, ("bleu", "chrf", "asr_wer_own_text", *_SPOKEN)),
     "S2ST direct": EvaluationTask("S2ST", None, _SPOKEN),
     "TTS": EvaluationTask("TTS", None, ("asr_wer", "speaker_similarity")),
+    "CAPTION": EvaluationTask("CAPTION", 0, ("scene_right", "bleu")),
+    "T2I": EvaluationTask("T2I", None, ("scene_right",)),
+    "speech to image": EvaluationTask("ASR T2I", 0, ("scene_right", "wer")),
+    "image to speech": EvaluationTask("CAPTION TTS", 0, ("scene_right", "bleu", "asr_wer_own_text")),
 }
 # what the judge makes of true recordings: no spoken output can be expected to score better
 CONTROL = "judge on recordings"
@@ -88,8 +103,8 @@ def check_tasks(tasks: Sequence[str]) -> list[str]:
 
 
 def check_rows(rows: Any, tasks: Mapping[str, EvaluationTask]) -> "Dataset":
-    """The rows with audio as files: decoding it would ask for torchcodec."""
-    from datasets import Audio, Dataset
+    """The rows with audio and pictures as files: decoding audio would ask for torchcodec."""
+    from datasets import Audio, Dataset, Image
 
     if not isinstance(rows, Dataset):
         splits = f" with the splits {sorted(rows)}: choose one" if isinstance(rows, Mapping) else ""
@@ -106,6 +121,8 @@ def check_rows(rows: Any, tasks: Mapping[str, EvaluationTask]) -> "Dataset":
     for column in AUDIO_COLUMNS:
         if isinstance(rows.features.get(column), Audio):
             rows = rows.cast_column(column, Audio(decode=False))
+    if isinstance(rows.features.get(PICTURE_COLUMN), Image):
+        rows = rows.cast_column(PICTURE_COLUMN, Image(decode=False))
     return rows
 
 
@@ -130,7 +147,7 @@ def check_languages(rows: "Dataset", tasks: Mapping[str, EvaluationTask], known:
 
 @dataclass(frozen=True)
 class Asked:
-    """A question without its audio, which is read from the rows when its turn comes."""
+    """A question without its audio and picture, which are read from the rows when its turn comes."""
 
     row: int
     text: str
@@ -138,6 +155,7 @@ class Asked:
     source_language: str
     target_language: str | None
     audio_column: str | None
+    image_column: str | None = None
 
 
 def questions(
@@ -145,14 +163,18 @@ def questions(
 ) -> list[Asked]:
     """Each question once, in the order of the rows; at most `limit` a direction."""
     columns = task.columns
-    needed = {role: rows[column][:] for role, column in columns.items() if role != "audio"}
+    needed = {role: rows[column][:] for role, column in columns.items() if role not in ("audio", "image")}
     voice = f"{task.side}audio"
     uses_audio = (task.hears or task.speaks) and voice in rows.column_names
-    sounds = _audio_keys(rows, voice) if uses_audio else [None] * len(rows)
+    sounds = _file_keys(rows, voice) if uses_audio else [None] * len(rows)
+    pictured = task.sees or task.draws
+    pictures = _file_keys(rows, PICTURE_COLUMN) if pictured else [None] * len(rows)
     directions: dict[tuple[str, str | None], dict[tuple, Asked]] = {}
-    for row, sound in enumerate(sounds):
+    for row, (sound, picture) in enumerate(zip(sounds, pictures)):
         values = {role: column[row] for role, column in needed.items()}
         if any(value is None for value in values.values()) or (task.hears and sound is None):
+            continue
+        if pictured and picture is None:
             continue
         source = languages[values["source"]]
         target = languages[values["target"]] if task.translates else None
@@ -163,8 +185,10 @@ def questions(
             source_language=source,
             target_language=target,
             audio_column=voice if sound is not None else None,
+            image_column=PICTURE_COLUMN if task.sees else None,
         )
-        directions.setdefault((source, target), {}).setdefault((asked.text, asked.reference, sound), asked)
+        key = asked.text, asked.reference, sound, picture if task.sees else None
+        directions.setdefault((source, target), {}).setdefault(key, asked)
     generator, chosen = random.Random(seed), []
     for direction in sorted(directions, key=str):
         some = list(directions[direction].values())
@@ -172,8 +196,8 @@ def questions(
     return sorted(chosen, key=lambda asked: asked.row)
 
 
-def _audio_keys(rows: Any, column: str) -> list[Any]:
-    """A key of each recording, None where there is none: equal keys are equal sounds."""
+def _file_keys(rows: Any, column: str) -> list[Any]:
+    """A key of each recording or picture, None where there is none: equal keys are equal sounds or pictures."""
     keys: list[Any] = []
     for number, sound in enumerate(rows[column]):
         if sound is None:

@@ -41,10 +41,12 @@ class EvaluatedItem:
         reference: The words that should have come out.
         hypothesis: The text the model printed; None where it prints none.
         judge: What the judge heard in the spoken output; None without speech or judge.
-        codes: Speech codes of the output.
+        codes: Speech or image codes of the output.
         seconds: Length of the spoken output, s.
         audio: Path of its wav in the output folder, where it was kept.
         speaker_similarity: Cosine to the voice that was asked for, where an embedding was given.
+        scene_right: 1.0 where the caption or the picture has the whole scene right, 0.0 where not; None for other sentences.
+        image: Path of the picture that was drawn, in the output folder, where it was kept.
     """
 
     id: str
@@ -61,6 +63,8 @@ class EvaluatedItem:
     seconds: float | None = None
     audio: str | None = None
     speaker_similarity: float | None = None
+    scene_right: float | None = None
+    image: str | None = None
 
     @property
     def direction(self) -> str:
@@ -74,11 +78,12 @@ class Measure:
 
     Attributes:
         title: Head of its column.
-        metric: None for the speaker similarity, whose items hold their cosine.
+        metric: None for what the items hold as numbers: the speaker similarity, whether a scene is right.
         prediction: Field of the item that is scored.
         reference: Field it is scored against.
         error: An error rate: lower is better, printed in percent.
         normalised: Score `normalise_text` of both sides.
+        percent: A share, printed in percent.
     """
 
     title: str
@@ -87,6 +92,7 @@ class Measure:
     reference: str = "reference"
     error: bool = False
     normalised: bool = False
+    percent: bool = False
 
     def make(self) -> CorpusMetric | None:
         """The metric, set up for this measure."""
@@ -107,7 +113,14 @@ MEASURES: dict[str, Measure] = {
         "ASR-WER to own text", WordErrorRate, "judge", reference="hypothesis", error=True, normalised=True
     ),
     "speaker_similarity": Measure("speaker similarity", None, "speaker_similarity"),
+    "scene_right": Measure("whole scene right, %", None, "scene_right", percent=True),
 }
+
+
+SCENES_NOTE = (
+    "A scene is right with both objects' size, colour and shape and with their relation, told from either object; BLEU is against the "
+    "order that is nearer. Pictures are read from their pixels by `scene_checker`, which is no model."
+)
 
 
 def summarise(items: Sequence[EvaluatedItem], measures: Sequence[str], seed: int, resamples: int) -> dict[str, Any]:
@@ -229,6 +242,7 @@ def markdown(results: Mapping[str, Any]) -> str:
             "",
             judged,
             "",
+            *([SCENES_NOTE, ""] if "scene_right" in columns else []),
             *(f"* {MEASURES[key].title}: `{signature}`" for key, signature in results["signatures"].items()),
             f"* settings: {', '.join(f'{key} {value}' for key, value in settings.items())}",
             f"* versions: {', '.join(f'{key} {value}' for key, value in results['versions'].items())}",
@@ -246,7 +260,7 @@ def _cell(key: str, found: Mapping[str, Any] | None) -> str:
     if found is None or found["value"] is None:
         return ""
     measure = MEASURES[key]
-    scale, digits = (100, 1) if measure.error else (1, 2 if measure.metric is None else 1)
+    scale, digits = (100, 1) if measure.error or measure.percent else (1, 2 if measure.metric is None else 1)
     text = f"{scale * found['value']:.{digits}f}"
     if found.get("interval"):
         low, high = (scale * bound for bound in found["interval"])

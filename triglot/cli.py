@@ -17,6 +17,7 @@ from typing import Any
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
 TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
+ALIGNMENT_REPORT = "evaluate alignment"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,6 +42,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if " ".join(words[:2]) in (
         TOKENIZER_REPORT,
         DECODER_REPORT,
+        ALIGNMENT_REPORT,
     ):  # two words, one verb; a checkpoint of that name is ./tokenizer
         words[:2] = [" ".join(words[:2])]
     return _parser().parse_args(words)
@@ -162,7 +164,12 @@ def _parser() -> argparse.ArgumentParser:
 
     evaluate = verb("evaluate", _evaluate, "measure a checkpoint on rows of speech and text, with WER and BLEU",
                     "triglot evaluate runs/tiny/checkpoint --rows held_out/ --out report/")  # fmt: skip
-    from .training.evaluate_arguments import add_arguments, add_decoder_arguments, add_tokenizer_arguments
+    from .training.evaluate_arguments import (
+        add_alignment_arguments,
+        add_arguments,
+        add_decoder_arguments,
+        add_tokenizer_arguments,
+    )
 
     add_arguments(evaluate)
     report = verb(TOKENIZER_REPORT, _evaluate_tokenizer, "compare speech tokenizers: bits, phonemes, speakers, speed",
@@ -171,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
     report = verb(DECODER_REPORT, _evaluate_decoder, "compare speech decoders: words, voices, speed",
                   "triglot evaluate decoder a=soundstorm/ b=audiolm/ --tokenizer units/ --judge judge/ --out card/")  # fmt: skip
     add_decoder_arguments(report)
+    report = verb(ALIGNMENT_REPORT, _evaluate_alignment, "whether text, speech and pictures of one thing lie together",
+                  "triglot evaluate alignment hub_configs/triglot-tiny --rows held_out/ --out alignment/")  # fmt: skip
+    add_alignment_arguments(report)
 
     ablate = verb("ablate", _ablate, "which of AudioPaLM's claims about training hold for small models on these rows",
                   "triglot ablate ctc=units/ mfcc=mfcc/ --rows rows/ --test-rows held_out/ --text-tokenizer text/ --out ablations/")  # fmt: skip
@@ -322,6 +332,12 @@ def _ablate(arguments: argparse.Namespace) -> None:
         from .training.ablations import run
 
         run(arguments)  # the report asks for packages that the models do not need
+
+
+def _evaluate_alignment(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.alignment_report import run
+    run(arguments)
 
 
 def _export_code(arguments: argparse.Namespace) -> None:

@@ -26,7 +26,7 @@ except ImportError:  # who only speaks needs no pictures
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # of many frames, the first one
 SMALLEST_SIDE = 8  # pixels; less shows nothing
 LARGEST_SIDE = 2048  # pixels of the result: larger pictures are reduced to it
-MOST_PIXELS = 36_000_000  # that are unpacked, 6000 x 6000; 144 MB where there is transparency
+MOST_PIXELS = 36_000_000  # that are unpacked, 6000 x 6000: up to 550 MiB for a moment where there is transparency
 BACKGROUND = (255, 255, 255)  # white, under what is transparent
 
 _ACCEPTED = (

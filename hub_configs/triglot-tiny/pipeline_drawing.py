@@ -10,7 +10,7 @@ import torch
 from .caption_likelihood import caption_likelihoods
 from .errors import TriglotError
 from .pipeline_triglot import TriglotPipeline
-from .task_formats import parse_chain
+from .task_formats import TaskChain
 
 MOST_DRAWN = 256  # of one prompt at a time
 
@@ -30,11 +30,10 @@ class DrawingPipeline(TriglotPipeline):
         """The pieces of each sequence of one prompt -> what the user gets."""
         raise AttributeError(f"{type(self).__name__} must define to_pictures")
 
-    def preprocess(self, inputs: Any, **kwargs: Any) -> dict[str, Any]:
-        batch = super().preprocess(inputs, **kwargs)
-        reads_text = parse_chain(batch["tasks"]).source.modality == "text"
-        language = kwargs.get("source_language") or self.processor.languages[0]
-        return {**batch, "condition": (self.processor.text_ids(inputs) if reads_text else None, language)}
+    def more_inputs(self, inputs: Any, chain: TaskChain, source_language: str | None) -> dict[str, Any]:
+        """The text that is drawn, where it is known beforehand, and its language."""
+        text = self.processor.text_ids(inputs) if chain.source.modality == "text" else None
+        return {"condition": (text, source_language or self.processor.languages[0])}
 
     def _forward(
         self,

@@ -113,6 +113,15 @@ def test_grey_16_bits_cmyk_and_palettes():
     assert load_image(encoded(Image.new("1", (8, 8), 1))).min() == 1
 
 
+def test_colours_of_16_bits():
+    """A PNG of 48 bits a pixel, which Pillow reads and does not write."""
+    pixels = np.asarray(picture()).astype(">u2") * 257
+    lines = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 24, 16, 16, 2, 0, 0, 0))
+    content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    np.testing.assert_allclose(load_image(content), EXPECTED, atol=1e-6)
+
+
 def test_a_colour_profile_is_converted_and_a_damaged_one_ignored():
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     np.testing.assert_allclose(load_image(encoded(picture(), icc_profile=lab)), EXPECTED, atol=2 / 255)

@@ -267,6 +267,7 @@ def test_a_question_of_several_rows_is_asked_once():
     assert len(rows) == 24
     assert count == {
         "ASR": 12, "AST": 24, "AST direct": 24, "MT": 12, "S2ST": 24, "S2ST direct": 24, "TTS": 12,
+        "CAPTION": 6, "T2I": 6, "speech to image": 12, "image to speech": 12,
     }  # fmt: skip
     some = questions(EVALUATION_TASKS["AST"], rows, codes, 2, 5)
     assert len(some) == 12 and some == questions(EVALUATION_TASKS["AST"], rows, codes, 2, 5)
