@@ -67,15 +67,16 @@ class ImageVqvae(ImageAutoencoder):
         self.modality = config.modality
         self.network: Any = _vq_model_class()(**_network_settings(config))
         del self.network.quantize  # the code book is below
-        self.codebook = MovingCodebook(config)
+        self.codebook = MovingCodebook(config, revive_far=True)
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
+        redraw: Any = getattr(module, "reset_parameters", None)
         if isinstance(module, MovingCodebook):
             module.empty()
-        elif hasattr(module, "reset_parameters"):
-            module.reset_parameters()  # as torch draws them, which is what VQModel is trained from
+        elif redraw is not None:
+            redraw()  # as torch draws them, which is what VQModel is trained from
 
     @classmethod
     def from_vq_model(cls, model: str | os.PathLike | nn.Module, **settings: Any) -> "ImageVqvae":
