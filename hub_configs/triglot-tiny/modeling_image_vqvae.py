@@ -67,7 +67,7 @@ class ImageVqvae(ImageAutoencoder):
         self.modality = config.modality
         self.network: Any = _vq_model_class()(**_network_settings(config))
         del self.network.quantize  # the code book is below
-        self.codebook = MovingCodebook(config)
+        self.codebook = MovingCodebook(config, revive_far=True)
         self.post_init()
 
     @torch.no_grad()

@@ -18,6 +18,8 @@ class MovingCodebook(nn.Module):
 
     Args:
         config: With `codebook_size`, `code_dim`, `ema_decay` and `revive_after`.
+        revive_far: Vectors are then drawn by their squared distance from their code, as k-means++ does, not all alike: where most
+            vectors are one and the same, as those of a plain background, dead codes would only become its doubles.
     """
 
     vectors: torch.Tensor
@@ -25,10 +27,10 @@ class MovingCodebook(nn.Module):
     counts: torch.Tensor
     idle: torch.Tensor
 
-    def __init__(self, config: Any):
+    def __init__(self, config: Any, revive_far: bool = False):
         super().__init__()
         size, width = config.codebook_size, config.code_dim
-        self.decay, self.revive_after = config.ema_decay, config.revive_after
+        self.decay, self.revive_after, self.revive_far = config.ema_decay, config.revive_after, revive_far
         self.register_buffer("vectors", torch.full((size, width), float("nan")))
         self.register_buffer("sums", torch.zeros(size, width))
         self.register_buffer("counts", torch.zeros(size))
@@ -72,6 +74,12 @@ class MovingCodebook(nn.Module):
     def _draw(self, which: torch.Tensor, vectors: torch.Tensor) -> None:
         """Puts the codes of bool (K,) on random vectors, as if each had been used once."""
         drawn = torch.randint(len(vectors), (len(self.vectors),))
+        if self.revive_far and self.is_set:
+            weights = (vectors - self.vectors[self.nearest(vectors)]).square().sum(1).cpu()
+            dead = which.cpu().nonzero()[:, 0]
+            far = int((weights > 0).sum())
+            if far:
+                drawn[dead] = torch.multinomial(weights, len(dead), replacement=far < len(dead))
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             drawn = drawn.to(vectors.device)
             torch.distributed.broadcast(drawn, 0)

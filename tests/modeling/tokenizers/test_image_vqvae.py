@@ -11,6 +11,7 @@ from transformers import AutoModel
 import triglot  # noqa: F401  (registers the model)
 from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from triglot.modeling.tokenizers.modeling_image_vqvae import ImageVqvae
+from triglot.modeling.tokenizers.moving_codebook import MovingCodebook
 
 pytest.importorskip("diffusers")
 
@@ -89,6 +90,35 @@ def test_the_losses_are_weighed_as_the_config_says():
     torch.testing.assert_close(output.reconstruction_loss, wanted)
     torch.testing.assert_close(output.loss, wanted + 0.5 * output.commitment_loss)
     torch.testing.assert_close(model.pixels_of(output.codes), output.pixels, rtol=1e-4, atol=1e-5)
+
+
+def test_dead_codes_go_where_vectors_are_far_from_theirs():
+    """Nine vectors in ten are one and the same; its doubles would be dead again."""
+    shares = {}
+    for revive_far in (False, True):
+        torch.manual_seed(0)
+        book = MovingCodebook(ImageVqvaeConfig(**{**SIZES, "revive_after": 3}), revive_far=revive_far)
+        for _ in range(4):
+            book.learn(torch.cat([torch.ones(270, 8), 4 * torch.randn(30, 8)]))
+        shares[revive_far] = float((book.vectors - 1).square().sum(1).gt(0.01).float().mean())
+    assert shares[True] > 0.9 and shares[False] < 0.5
+    same = MovingCodebook(ImageVqvaeConfig(**{**SIZES, "revive_after": 1}), revive_far=True)
+    for _ in range(4):
+        same.learn(torch.ones(20, 8))  # nothing is far from anything
+    assert same.is_set
+
+
+def test_half_precision_gives_the_codes_of_full_precision():
+    model = build(tile_encoder=True, revive_after=3).train()
+    optimizer = torch.optim.AdamW(model.parameters(), 3e-3)
+    for _ in range(25):
+        optimizer.zero_grad()
+        model(shapes_on_grey(8, (16, 16))).loss.backward()
+        optimizer.step()
+    images = list(shapes_on_grey(8, (16, 16)))
+    full = torch.cat(model.eval().half().float().encode(images))
+    half = torch.cat(model.half().encode(images))
+    assert (half == full).float().mean().item() > 0.95
 
 
 def test_gradient_reaches_every_parameter():
