@@ -11,7 +11,7 @@ import argparse
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
 from .train_lm import WeighedLoss, parse_task_weights
 
-ROWS = ("none", "media", "seen")
+ROWS = ("none", "media", "seen", "new")
 ADAPTER, CHECKPOINT, FACTS_FILE = "adapter", "checkpoint", "triglot_adapter.json"
 
 
@@ -46,13 +46,12 @@ class FinetuneArguments:
     tasks: str = (
         ""  # comma between; "ASR: 0.5" for examples of half of the rows; "" for all single tasks that the rows allow
     )
+    both_directions: bool = False  # read each row from target to source as well
     lora_rank: int = 16  # 0: no adapter, all weights learn
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_targets: str = "all-linear"  # or names of linear layers, space between: "q_proj v_proj"
-    trained_rows: str = (
-        "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data)
-    )
+    trained_rows: str = "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data) | new  # new: of the texts in languages that the checkpoint does not know, whose letters it may never have met
     quantized: bool = False  # QLoRA: the frozen weights in 4 bits; needs bitsandbytes and a GPU
     pack_length: int = 432  # ids of a packed row
     max_steps: int = 1_000
@@ -134,7 +133,12 @@ def finetune(
         )
     rows = read_mixture(tokens_dir)
     spoken = dict.fromkeys(row[key] for row in rows for key in ("source_language", "target_language") if row.get(key))
-    processor.languages += [language for language in spoken if language not in processor.languages]
+    new = [language for language in spoken if language not in processor.languages]
+    if arguments.trained_rows == "new" and not new:
+        raise TriglotError(
+            f"trained_rows is 'new', but {checkpoint!r} knows all languages of the data, {', '.join(spoken)}; choose none, media or seen."
+        )
+    processor.languages += new
     weights = parse_task_weights("tasks", arguments.tasks) if arguments.tasks else _allowed(rows)
     last = open_run(
         output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": mixture["tokenizer"]}
@@ -142,7 +146,7 @@ def finetune(
 
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)
-    examples = token_examples(rows, processor, weights, seed)
+    examples = token_examples(rows, processor, weights, seed, arguments.both_directions)
     packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
     amount = f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled"
     print(amount)
@@ -152,8 +156,8 @@ def finetune(
     if arguments.packed_attention and not use_packed_attention(model, settings.device):
         print("packed_attention is for a CPU and for plain causal attention: this model keeps its own")
     if arguments.lora_rank:
-        seen = {token for example in examples for token in example["input_ids"]}
-        model = get_peft_model(model, lora_config(model, processor, arguments, seen))
+        ids = trained_ids(arguments.trained_rows, processor, rows, examples, new)
+        model = get_peft_model(model, lora_config(model, arguments, ids))
         model.print_trainable_parameters()
     trainer = Trainer(
         model=model,
@@ -195,23 +199,42 @@ def _load_model(checkpoint: str, arguments: FinetuneArguments) -> TriglotForCond
     return load_stock(TriglotForConditionalGeneration.from_pretrained, checkpoint, "language model", **more)
 
 
-def lora_config(model: Any, processor: TriglotProcessor, arguments: FinetuneArguments, seen: set[int]) -> LoraConfig:
+def trained_ids(
+    which: str,
+    processor: TriglotProcessor,
+    rows: Sequence[Mapping[str, Any]],
+    examples: Sequence[Mapping[str, Any]],
+    new: Sequence[str],
+) -> list[int]:
+    """The ids whose embedding rows an adapter trains whole, in order.
+
+    Args:
+        which: Of `ROWS`.
+        processor: Knows which ids are media, and makes ids of texts.
+        rows: Token rows.
+        examples: What was made of them.
+        new: ISO codes of the languages whose texts count for "new".
+    """
+    if which == "media":
+        return list(range(processor.modalities[0]["size"], processor.space.size))
+    if which == "seen":
+        return sorted({token for example in examples for token in example["input_ids"]})
+    sides = [side for side in ("source", "target") if which == "new"]
+    texts = {row.get(f"text_{side}") for row in rows for side in sides if row.get(f"{side}_language") in new}
+    return sorted({token for text in texts if text is not None for token in processor.text_ids(text)})
+
+
+def lora_config(model: Any, arguments: FinetuneArguments, ids: Sequence[int]) -> LoraConfig:
     """What PEFT needs to know.
 
     Args:
         model: A `TriglotForConditionalGeneration`.
-        processor: Knows which ids are media.
         arguments: Settings.
-        seen: Ids that come in the data.
+        ids: Of `trained_ids`.
     """
     targets = arguments.lora_targets if arguments.lora_targets == "all-linear" else arguments.lora_targets.split()
-    ids: list[int] = []
-    if arguments.trained_rows == "media":
-        ids = list(range(processor.modalities[0]["size"], model.get_input_embeddings().weight.shape[0]))
-    elif arguments.trained_rows == "seen":
-        ids = sorted(seen)
     tied = model.config.get_text_config().tie_word_embeddings
-    rows: Any = ids if tied else {"embed_tokens": ids, "lm_head": ids}
+    rows: Any = list(ids) if tied else {"embed_tokens": list(ids), "lm_head": list(ids)}
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=arguments.lora_rank,

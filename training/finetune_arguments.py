@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--tasks", help='as in "ASR: 0.5, AST" (default: all single tasks that the rows allow)')
     parser.add_argument("--lora-rank", help="of the adapter; 0 for all weights (default: 16)")
-    parser.add_argument("--trained-rows", help="embedding rows trained whole: none, media or seen (default: none)")
+    parser.add_argument(
+        "--trained-rows", help="embedding rows trained whole: none, media, seen or new (default: none)"
+    )
     parser.add_argument("--max-steps", help="(default: 1000)")
     parser.add_argument("--batch-size", help="packed rows a step (default: 5)")
     parser.add_argument("--learning-rate", help="(default: 0.002)")

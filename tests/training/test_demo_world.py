@@ -50,6 +50,13 @@ def test_french_gender():
         DemoWorldArguments(languages="fr en", phrases=True)
 
 
+def test_the_first_language_into_every_other():
+    rows = demo_world(DemoWorldArguments(sentences=1, languages="fr en hi", directions="first"))
+    assert rows["source_language"][:] == ["fr", "fr"] and rows["target_language"][:] == ["en", "hi"]
+    with pytest.raises(TriglotError, match="all, ring, first"):
+        DemoWorldArguments(directions="last")
+
+
 def test_spanish_gender_and_hindi_case():
     star = SceneObject("small", "yellow", "star")
     assert star.phrase("es") == "una estrella amarilla pequeña"

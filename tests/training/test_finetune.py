@@ -33,7 +33,7 @@ def load(folder, dtype=torch.float32):
     return TriglotForConditionalGeneration.from_pretrained(folder, dtype=dtype).eval()
 
 
-@pytest.mark.parametrize("rows", ["none", "media", "seen"])
+@pytest.mark.parametrize("rows", ["none", "media", "seen", "new"])
 def test_an_adapter_is_loaded_by_both_ways_and_merges_exactly(rows, random_checkpoint, tokens, tmp_path):
     arguments = FinetuneArguments(**SHORT, lora_rank=4, trained_rows=rows)
     folder = finetune(random_checkpoint, tokens, tmp_path, arguments)
@@ -63,9 +63,13 @@ def test_an_adapter_is_loaded_by_both_ways_and_merges_exactly(rows, random_check
     changed = set((old != new).any(1).nonzero()[:, 0].tolist())
     processor = TriglotProcessor.from_pretrained(folder)
     text = processor.modalities[0]["size"]
-    assert {"none": not changed, "media": min(changed, default=0) >= text, "seen": text > min(changed, default=text)}[
-        rows
-    ]
+    french = {token for n in range(8) for token in processor.text_ids(f"un carré {n}")}
+    assert {
+        "none": not changed,
+        "media": min(changed, default=0) >= text,
+        "seen": text > min(changed, default=text) and max(changed, default=0) > text,
+        "new": changed == french,  # and not of the translations, in a language that is known
+    }[rows]
     assert rows == "none" or 0 < len(changed) < len(old)
 
 
@@ -82,6 +86,22 @@ def test_the_new_checkpoint_is_whole_and_knows_the_language(random_checkpoint, t
     for part in ("speech_tokenizer", "speech_decoder"):
         ours, theirs = (load_file(where / part / "model.safetensors") for where in (folder, random_checkpoint))
         assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and set(ours) == set(theirs)
+
+
+def test_rows_of_new_languages_need_one(random_checkpoint, tmp_path):
+    known = tokenised_table(
+        tmp_path, random_checkpoint / "speech_tokenizer", [("a square", "un cuadrado")], ("en", "es")
+    )
+    with pytest.raises(TriglotError, match="knows all languages of the data, en, es"):
+        finetune(random_checkpoint, known, tmp_path / "out", FinetuneArguments(**SHORT, trained_rows="new"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_are_read_in_both_directions(random_checkpoint, tokens, tmp_path):
+    arguments = FinetuneArguments(**{**SHORT, "max_steps": 1}, tasks="MT, ASR", both_directions=True)
+    finetune(random_checkpoint, tokens, tmp_path, arguments)
+    report = (tmp_path / "checkpoints" / "report.md").read_text()
+    assert "* MT: 16 examples" in report and "* ASR: 8 examples" in report  # the translations have no sound
 
 
 def test_all_weights_learn_without_an_adapter(random_checkpoint, tokens, tmp_path):
@@ -150,7 +170,7 @@ def test_what_does_not_fit_is_told(random_checkpoint, tokens, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"trained_rows": "all"}, "none, media, seen"),
+        ({"trained_rows": "all"}, "none, media, seen, new"),
         ({"lora_rank": -1}, "lora_rank is -1"),
         ({"optimizer": "muon"}, "adapter is trained by adamw"),
         ({"quantized": True, "lora_rank": 0}, "cannot learn"),

@@ -36,6 +36,7 @@ VOICES = {"training": TRAINING_VOICES, "held_out": HELD_OUT_VOICES}
 DIRECTIONS = {
     "all": "every language into every other",
     "ring": "each language into the next, so that every recording is a source once",
+    "first": "the first language into every other",
 }
 
 
@@ -50,7 +51,7 @@ class DemoWorldArguments:
     speakers: str = "m3-170-45"  # variant - words/min - pitch, each; "" for another of `voices` each sentence
     voices: str = "training"  # or "held_out"
     speakers_per_voice: int = 0  # rates and pitches of each voice, which then come again in other sentences; 0 for any
-    directions: str = "all"  # or "ring"
+    directions: str = "all"  # or "ring", or "first"
     picture_side: int = 64  # pixels
 
     def __post_init__(self):
@@ -64,7 +65,7 @@ class DemoWorldArguments:
         if self.sentences < 1:
             raise TriglotError(f"sentences is {self.sentences}; at least 1 is needed.")
         if self.directions not in DIRECTIONS:
-            raise TriglotError(f"directions is {self.directions!r}; allowed is {' or '.join(DIRECTIONS)}.")
+            raise TriglotError(f"directions is {self.directions!r}; allowed is {', '.join(DIRECTIONS)}.")
         if self.voices not in VOICES:
             raise TriglotError(f"voices is {self.voices!r}; allowed is {' or '.join(VOICES)}.")
         if self.speakers_per_voice < 0:
@@ -109,6 +110,8 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
     pairs = list(itertools.permutations(languages, 2))
     if arguments.directions == "ring":
         pairs = list(zip(languages, [*languages[1:], languages[0]]))
+    elif arguments.directions == "first":
+        pairs = [(languages[0], other) for other in languages[1:]]
     rows: list[dict] = []
     for number, item in enumerate(tqdm(items, desc="speaking the demo world", unit="sentence")):
         picture = _png(item, arguments.picture_side, number) if isinstance(item, Scene) else None
