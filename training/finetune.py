@@ -51,7 +51,10 @@ class FinetuneArguments:
     lora_alpha: int = 32
     lora_dropout: float = 0.0
     lora_targets: str = "all-linear"  # or names of linear layers, space between: "q_proj v_proj"
-    trained_rows: str = "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data) | new  # new: of the texts in languages that the checkpoint does not know, whose letters it may never have met
+    trained_rows: str = (
+        "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data)
+        # | new (ids of the texts in languages that the checkpoint does not know: letters it may never have met)
+    )
     quantized: bool = False  # QLoRA: the frozen weights in 4 bits; needs bitsandbytes and a GPU
     pack_length: int = 432  # ids of a packed row
     max_steps: int = 1_000
