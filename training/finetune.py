@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModel, Trainer, set_seed
+from transformers import AutoModel, set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.errors import TriglotError
@@ -30,12 +30,13 @@ from .data.mixture import held_tasks, read_mixture, read_mixture_file
 from .data.packing import PackedRows
 from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
+from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_stock
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments
 from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
-from .train_lm import WeighedLoss, parse_task_weights
+from .train_lm import parse_task_weights
 
 ROWS = ("none", "media", "seen")
 ADAPTER, CHECKPOINT, FACTS_FILE = "adapter", "checkpoint", "triglot_adapter.json"
@@ -139,7 +140,7 @@ def finetune(
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)
     examples = token_examples(rows, processor, weights, seed)
-    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
+    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, tasks=list(weights))
     amount = f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled"
     print(amount)
     settings = trainer_arguments(
@@ -151,17 +152,18 @@ def finetune(
         seen = {token for example in examples for token in example["input_ids"]}
         model = get_peft_model(model, lora_config(model, processor, arguments, seen))
         model.print_trainable_parameters()
-    trainer = Trainer(
+    trainer = LmTrainer(
         model=model,
         args=settings,
         train_dataset=packed,
         optimizers=chosen_optimizers(model, arguments),
-        compute_loss_func=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+        loss=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+        tasks=list(weights),
     )
     facts = {"from": checkpoint, "learns from": amount, **held_facts(examples)}
     train_and_report(trainer, last, arguments, facts)
-    if trainer.is_world_process_zero():
-        trained = trainer.accelerator.unwrap_model(trainer.model).cpu()
+    trained = trainer.whole_model()
+    if trained is not None:
         if arguments.lora_rank:
             save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
             if arguments.quantized:  # merging into 4 bits would lose what was learnt
