@@ -35,7 +35,7 @@ from .load_parts import load_stock
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, full_disk_told, open_run, sharding, trainer_arguments
 from .train_lm import parse_task_weights
 
 ROWS = ("none", "media", "seen")
@@ -164,13 +164,10 @@ def finetune(
     train_and_report(trainer, last, arguments, facts)
     trained = trainer.whole_model()
     if trained is not None:
-        if arguments.lora_rank:
-            save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
-            if arguments.quantized:  # merging into 4 bits would lose what was learnt
-                plain = dataclasses.replace(arguments, quantized=False)
-                trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
-            trained = trained.merge_and_unload()
-        _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
+        with full_disk_told(
+            output_dir, "make room and start again: training is done, the checkpoint will be written."
+        ):
+            _write(trained, processor, checkpoint, output_dir, arguments)
     trainer.accelerator.wait_for_everyone()
     return output_dir / CHECKPOINT
 
@@ -209,6 +206,11 @@ def lora_config(model: Any, processor: TriglotProcessor, arguments: FinetuneArgu
     elif arguments.trained_rows == "seen":
         ids = sorted(seen)
     tied = model.config.get_text_config().tie_word_embeddings
+    if ids and tied and sharding() == "FSDP":
+        raise TriglotError(
+            f"trained_rows is {arguments.trained_rows!r}; FSDP cannot shard tied embeddings with trained rows: choose none, "
+            "lora_rank=0, or ddp.yaml."
+        )
     rows: Any = ids if tied else {"embed_tokens": ids, "lm_head": ids}
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -218,6 +220,19 @@ def lora_config(model: Any, processor: TriglotProcessor, arguments: FinetuneArgu
         target_modules=targets,
         trainable_token_indices=rows if ids else None,
     )
+
+
+def _write(
+    trained: Any, processor: TriglotProcessor, checkpoint: str, output_dir: Path, arguments: FinetuneArguments
+) -> None:
+    """The adapter, if there is one, and the whole checkpoint with it merged."""
+    if arguments.lora_rank:
+        save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
+        if arguments.quantized:  # merging into 4 bits would lose what was learnt
+            plain = dataclasses.replace(arguments, quantized=False)
+            trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
+        trained = trained.merge_and_unload()
+    _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
 
 
 def save_adapter(model: PeftModel, processor: TriglotProcessor, folder: Path, checkpoint: str) -> None:

@@ -1,6 +1,6 @@
 """The Trainer of packed token examples: losses of each task, ids a second, and at the end whole weights, however they were sharded.
 
-    batch {input_ids, labels, position_ids, tasks} ─ model ─ logits ─ WeighedLoss ─▶ loss, and sums for each task ─▶ the log
+batch {input_ids, labels, position_ids, tasks} ─ model ─ logits ─ WeighedLoss ─▶ loss, and sums for each task ─▶ the log
 """
 
 import time

@@ -15,6 +15,8 @@ from transformers import Trainer
 
 from ..processing.whole_files import whole_file
 from ..version import __version__
+from .progress import TASK_LOSS, show_progress
+from .runs import check_room_for_run, full_disk_told
 
 SHOWN = 12  # lines of the table
 NO_MEASURE = ("epoch", "step", "learning_rate", "total_flos")
@@ -30,10 +32,19 @@ def train_and_report(
         last: Checkpoint to go on from, or None.
         arguments: The stage's frozen dataclass.
         facts: What the run learnt from, {what: value}.
+
+    Raises:
+        TriglotError: before the first step, that the disk has no room for the run; later, that it is full after all: earlier
+            checkpoints are as they were.
     """
-    trainer.train(resume_from_checkpoint=last)
+    folder = Path(str(trainer.args.output_dir))
+    check_room_for_run(trainer, last)
+    show_progress(trainer)
+    with full_disk_told(
+        folder, "earlier checkpoints are whole; make room and start again: the run goes on from the newest."
+    ):
+        trainer.train(resume_from_checkpoint=last)
     if trainer.is_world_process_zero():
-        folder = Path(str(trainer.args.output_dir))
         log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
         summary = trainer.state.log_history[-1] if trainer.state.log_history else {}
         with whole_file(folder / "report.md") as partial:
@@ -87,21 +98,32 @@ def as_markdown(
     return "\n".join(lines) + "\n"
 
 
+def panels(names: Sequence[str]) -> dict[str, list[str]]:
+    """{title: measures drawn in it}: one each, and the losses of all tasks together."""
+    tasks = [name for name in names if name.startswith(TASK_LOSS)]
+    together = {"loss of each task": tasks} if tasks else {}
+    return {**{name: [name] for name in names if name == "loss"}, **together,
+            **{name: [name] for name in names if name != "loss" and name not in tasks}}  # fmt: skip
+
+
 def _draw(log: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A panel a measure; left out without matplotlib."""
-    names = measures(log)
+    """The curves; left out without matplotlib."""
+    drawn = panels(measures(log))
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return
-    if not names:
+    if not drawn:
         return
-    figure = Figure(figsize=(3.2 * len(names), 2.6), dpi=110, layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        points = [(entry["step"], value) for entry in log if (value := _number(entry.get(name))) is not None]
-        axis.plot(*zip(*points))
-        axis.set(title=name, xlabel="step")
+    figure = Figure(figsize=(3.2 * len(drawn), 2.6), dpi=110, layout="constrained")
+    for axis, (title, names) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items()):
+        for name in names:
+            points = [(entry["step"], value) for entry in log if (value := _number(entry.get(name))) is not None]
+            axis.plot(*zip(*points), label=name.removeprefix(TASK_LOSS).replace("_", " "))
+        if len(names) > 1:
+            axis.legend(fontsize=6)
+        axis.set(title=title, xlabel="step")
         axis.title.set_size(9)
     with whole_file(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)

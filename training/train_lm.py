@@ -208,7 +208,9 @@ def train_lm(
         text_rows = base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments)
     joint = arguments.ctc_weight > 0
-    tasks = list(dict.fromkeys((*arguments.task_weights, *(arguments.first_task_weights if arguments.first_steps else ()))))
+    tasks = list(
+        dict.fromkeys((*arguments.task_weights, *(arguments.first_task_weights if arguments.first_steps else ())))
+    )
 
     facts: dict[str, Any] = {}
 

@@ -55,6 +55,8 @@ def gathered(trainer: Trainer, skeleton: nn.Module) -> Any:
     state = gathered_state(trainer)
     if not trainer.is_world_process_zero():
         return None
-    dtypes = {name: weight.dtype for name, weight in skeleton.named_parameters()}  # DeepSpeed gathers in half precision
+    dtypes = {
+        name: weight.dtype for name, weight in skeleton.named_parameters()
+    }  # DeepSpeed gathers in half precision
     whole = {name: tensor.to("cpu", dtypes.get(name, tensor.dtype)) for name, tensor in state.items()}
     return copy_with(skeleton, whole).cpu()
