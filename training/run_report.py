@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from ..processing.whole_files import whole_file
 from ..version import __version__
@@ -52,10 +52,22 @@ def train_and_report(
         _draw(log, folder / "curves.png")
 
 
+class _Finished(Exception):
+    """Nothing is left to train."""
+
+
+class _NoStepTooMany(TrainerCallback):
+    """A run that goes on from its last step, killed before its model was written: a Trainer would make another one first."""
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if state.global_step >= state.max_steps:
+            raise _Finished
+
+
 def measures(log: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of what was logged, the loss first."""
     names = dict.fromkeys(name for entry in log for name, value in entry.items() if _number(value) is not None)
-    return [name for name in names if name not in NO_MEASURE]
+    return sorted((name for name in names if name not in NO_MEASURE), key=lambda name: name != "loss")
 
 
 def _number(value: Any) -> float | None:

@@ -172,6 +172,20 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(tmp_path):
     assert last_complete_checkpoint(tmp_path / "none") is None
 
 
+def test_a_run_cut_off_after_its_last_step_makes_no_other(tmp_path):
+    whole = toy_run(tmp_path / "out")
+    report = (tmp_path / "out" / "checkpoints" / "report.md").read_text()
+    again = toy_run(tmp_path / "out", AtStep(8, never), AtStep(9, never))
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert sorted(path.name for path in (tmp_path / "out" / "checkpoints").glob("checkpoint-*")) == [
+        "checkpoint-6",
+        "checkpoint-8",
+    ]
+    told = (tmp_path / "out" / "checkpoints" / "report.md").read_text()
+    assert told.startswith("# Toy: 8 steps") and told.split("| step |")[1] == report.split("| step |")[1]
+    assert told.split("| step |")[1].startswith(" loss | grad_norm |")
+
+
 def test_what_a_kill_left_is_removed(tmp_path):
     torn = tmp_path / "out" / ".model.1234abcd.partial"
     torn.mkdir(parents=True)
