@@ -40,10 +40,13 @@ def train_and_report(
     folder = Path(str(trainer.args.output_dir))
     check_room_for_run(trainer, last)
     show_progress(trainer)
-    with full_disk_told(
-        folder, "earlier checkpoints are whole; make room and start again: the run goes on from the newest."
-    ):
-        trainer.train(resume_from_checkpoint=last)
+    trainer.add_callback(_NoStepTooMany())
+    advice = "earlier checkpoints are whole; make room and start again: the run goes on from the newest."
+    with full_disk_told(folder, advice):
+        try:
+            trainer.train(resume_from_checkpoint=last)
+        except _Finished:
+            trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     if trainer.is_world_process_zero():
         log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
         summary = trainer.state.log_history[-1] if trainer.state.log_history else {}

@@ -47,7 +47,7 @@ def toy_run(output_dir, *callbacks):
     """One run as every stage opens it; the weights at its end."""
     last = open_run(output_dir / "checkpoints", ToyArguments(), seed=0, inputs={})
     torch.manual_seed(0)
-    rows = [{"x": torch.rand(WIDTH), "labels": 0} for _ in range(16)]
+    rows = [{"x": torch.rand(WIDTH), "labels": 0} for _ in range(20)]  # an epoch is longer than the run
     model = Toy()
     settings = trainer_arguments(output_dir / "checkpoints", ToyArguments(), seed=0)
     trainer = Trainer(model, settings, train_dataset=rows, callbacks=list(callbacks))
