@@ -164,9 +164,7 @@ def finetune(
     train_and_report(trainer, last, arguments, facts)
     trained = trainer.whole_model()
     if trained is not None:
-        with full_disk_told(
-            output_dir, "make room and start again: training is done, the checkpoint will be written."
-        ):
+        with full_disk_told(output_dir, "make room and start again: training is done, what it made will be written."):
             _write(trained, processor, checkpoint, output_dir, arguments)
     trainer.accelerator.wait_for_everyone()
     return output_dir / CHECKPOINT

@@ -13,10 +13,12 @@ import torch
 import transformers
 from transformers import Trainer, TrainerCallback
 
+from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from ..version import __version__
+from .lm_trainer import LmTrainer
 from .progress import TASK_LOSS, show_progress
-from .runs import check_room_for_run, full_disk_told
+from .runs import check_room_for_run, full_disk_told, sharding
 
 SHOWN = 12  # lines of the table
 NO_MEASURE = ("epoch", "step", "learning_rate", "total_flos")
@@ -34,10 +36,15 @@ def train_and_report(
         facts: What the run learnt from, {what: value}.
 
     Raises:
-        TriglotError: before the first step, that the disk has no room for the run; later, that it is full after all: earlier
+        TriglotError: before the first step, that this model's weights would not be written whole, or that the disk has no room for the run; later, that it is full after all: earlier
             checkpoints are as they were.
     """
     folder = Path(str(trainer.args.output_dir))
+    if sharding() and not isinstance(trainer, LmTrainer):
+        raise TriglotError(
+            f"{type(arguments).__name__.removesuffix('Arguments')} cannot be trained in shards by {sharding()}, the language model alone "
+            "can: run this stage by ddp.yaml first; it is not run again."
+        )
     check_room_for_run(trainer, last)
     show_progress(trainer)
     trainer.add_callback(_NoStepTooMany())

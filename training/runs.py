@@ -124,12 +124,14 @@ def check_room(folder: Path, needed: int, what: str) -> None:
 
 def checkpoint_bytes(model: torch.nn.Module) -> int:
     """Of one checkpoint: the weights that are saved, those of an adapter alone where there is one, and two moments of the trained."""
-    weights = [*model.parameters()]
-    trained = sum(weight.numel() * weight.element_size() for weight in weights if weight.requires_grad)
-    saved = (
-        trained if hasattr(model, "peft_config") else sum(weight.numel() * weight.element_size() for weight in weights)
-    )
-    return saved + 2 * trained
+    trained = weight_bytes(model, trained=True)
+    return (trained if hasattr(model, "peft_config") else weight_bytes(model)) + 2 * trained
+
+
+def weight_bytes(model: torch.nn.Module, trained: bool = False) -> int:
+    """Of all weights, or the trained ones alone."""
+    weights = (weight for weight in model.parameters() if weight.requires_grad or not trained)
+    return sum(weight.numel() * weight.element_size() for weight in weights)
 
 
 def check_room_for_run(trainer: Trainer, last: str | None) -> None:
@@ -148,8 +150,8 @@ def check_room_for_run(trainer: Trainer, last: str | None) -> None:
     left = -(-(steps - begun) // every) if steps > 0 else KEPT + 1
     there = len([*folder.glob("checkpoint-*")])
     count = min(max(KEPT + 1 - there, 1), max(left, 0))
-    finished = sum(weight.numel() * weight.element_size() for weight in model.parameters())
-    check_room(folder, count * checkpoint_bytes(model) + finished, f"{count} checkpoints and the finished model")
+    needed = count * checkpoint_bytes(model) + weight_bytes(model)
+    check_room(folder, needed, f"{count} checkpoints and the finished model")
 
 
 @contextlib.contextmanager
@@ -164,9 +166,7 @@ def full_disk_told(folder: Path, advice: str) -> Iterator[None]:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
         said = str(error)
-        torchs = (
-            "inline_container" in said and "Reader" not in said
-        )  # its writer of files counts bytes that are not there
+        torchs = "inline_container" in said and "Reader" not in said  # its writer misses bytes, and says no more
         if getattr(error, "errno", None) not in FULL and "No space left" not in said and not torchs:
             raise
         raise TriglotError(f"The disk of {folder} is full; {advice}") from error

@@ -1,11 +1,14 @@
 """The report of a run: losses in order, whatever else was logged, settings, curves."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
+from triglot import TriglotError
 from triglot.training.run_report import measures, panels, train_and_report
 
 
@@ -57,3 +60,10 @@ def test_losses_of_tasks_share_a_panel():
     assert drawn["loss of each task"] == ["loss_ASR", "loss_ASR_AST"]
     assert [*drawn] == ["loss", "loss of each task", "grad_norm", "ids_per_second", "stft_loss"]
     assert panels(["loss"]) == {"loss": ["loss"]}
+
+
+def test_shards_that_would_not_be_written_whole_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    trainer = SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)))
+    with pytest.raises(TriglotError, match=r"Toy cannot be trained in shards by DeepSpeed.* ddp\.yaml first"):
+        train_and_report(trainer, None, ToyArguments())
