@@ -4,8 +4,9 @@
 
 Flows: `own-data` is `triglot tokenize` and `triglot finetune` (LoRA) on spoken rows of its own; `recipe` is `triglot train` with every
 stage: data, encoder, k-means, decoders, codec, token rows, LM. Each is run once to its end, then again and again in new folders: a
-process is killed at a moment drawn uniformly from the first run's time and the same command started again, until it gets through. All
-weights and token shards must then be those of the first run, byte for byte. Exit code 1 where they are not.
+process is killed and the same command started again, until it gets through; the first time at a moment drawn uniformly from the time that
+the data preparation of the first run took, then from all of its time. All weights and token shards must then be those of the first run,
+byte for byte. Exit code 1 where they are not.
 
 The processes are forked from one that has the packages loaded and computes nothing itself, so that a kill costs no imports.
 """
@@ -140,6 +141,7 @@ def recipe(folder: Path, checkpoint: Path) -> Callable[[Path], int]:
 
 
 FLOWS = {"own-data": own_data, "recipe": recipe}
+PREPARED = {"own-data": "tokens/report.md", "recipe": "data/stage.json"}  # written when the data are there
 
 # ---- what is there
 
@@ -171,21 +173,36 @@ def torn(out: Path) -> int:
 
 
 def killed_runs(
-    run: Callable[[Path], int], folder: Path, rng: random.Random, kills: int
+    run: Callable[[Path], int], folder: Path, rng: random.Random, kills: int, prepared: str
 ) -> Iterator[tuple[float, str, int] | bool]:
-    """Yields (seconds, last file, torn) after each kill, and whether all is equal after each run that got through."""
+    """Yields (seconds, last file, torn) after each kill, and whether all is equal after each run that got through.
+
+    Args:
+        run: Works in a folder; returns an exit code.
+        folder: Gets a folder for each run.
+        rng: Draws the moments.
+        kills: How many.
+        prepared: File of a run that is written when its data are prepared.
+    """
     (folder / "whole").mkdir(parents=True)
-    start = time.monotonic()
+    start, began = time.monotonic(), time.time()
     if code := ended(forked(partial(run, folder / "whole"), folder / "whole.log"), None):
         raise SystemExit(f"The run that nobody stops ended with {code}; {folder / 'whole.log'} says why.")
     seconds, wanted = time.monotonic() - start, digests(folder / "whole")
-    print(f"{folder.name}: {seconds:.1f} s when nobody stops it, {len(wanted)} files", flush=True)
+    preparing = (folder / "whole" / prepared).stat().st_mtime - began
+    print(
+        f"{folder.name}: {seconds:.1f} s when nobody stops it, {preparing:.1f} s for its data, {len(wanted)} files",
+        flush=True,
+    )
     for number in itertools.count(1):
         out, log = folder / f"killed{number}", folder / f"killed{number}.log"
         out.mkdir()
-        while (
-            code := ended(forked(partial(run, out), log), after := rng.uniform(0, seconds) if kills else None)
-        ) is None:
+        within = preparing
+        while True:
+            after = rng.uniform(0, within) if kills else None
+            if (code := ended(forked(partial(run, out), log), after)) is not None:
+                break
+            within = seconds
             kills -= 1
             yield after or 0.0, last_touched(out), torn(out)
         if code:
@@ -217,7 +234,7 @@ def main() -> int:
         share = arguments.kills * (place + 1) // len(arguments.flows) - kills
         folder = kept / name
         run = FLOWS[name](folder / "data", arguments.checkpoint.resolve())
-        for event in killed_runs(run, folder, rng, share):
+        for event in killed_runs(run, folder, rng, share, PREPARED[name]):
             if isinstance(event, bool):
                 equal.append(event)
             else:

@@ -34,7 +34,7 @@ def test_killed_runs_end_bit_identical(random_checkpoint, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     kills, equal, runs = map(int, re.search(r"(\d+) kills, (\d+) of (\d+) runs bit-identical", result.stdout).groups())
     assert kills == 3 and equal == runs >= 1
-    assert int(re.search(r"it, (\d+) files", result.stdout)[1]) == 24  # 20 shards, adapter, checkpoint, two codecs
+    assert int(re.search(r"data, (\d+) files", result.stdout)[1]) == 24  # 20 shards, adapter, checkpoint, two codecs
     assert len(re.findall(r"^\| \d+ \| own-data \|", result.stdout, re.M)) == 3
 
 
@@ -53,10 +53,11 @@ def test_a_run_that_ends_otherwise_is_found(bench, tmp_path):
         again = (out / "begun").exists()
         (out / "begun").touch()
         time.sleep(0.3)
+        (out / "begun").touch()
         (out / "model.safetensors").write_text("another" if again else "one")
         return 0
 
-    events = list(bench.killed_runs(run, tmp_path / "toy", random.Random(0), 2))
+    events = list(bench.killed_runs(run, tmp_path / "toy", random.Random(0), 2, "begun"))
     assert False in events and sum(not isinstance(event, bool) for event in events) == 2
     with pytest.raises(SystemExit, match="nobody stops ended with 3"):
-        next(bench.killed_runs(lambda out: 3, tmp_path / "broken", random.Random(0), 1))
+        next(bench.killed_runs(lambda out: 3, tmp_path / "broken", random.Random(0), 1, "begun"))
