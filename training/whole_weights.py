@@ -37,7 +37,7 @@ def copy_with(model: nn.Module, tensors: Mapping[str, torch.Tensor]) -> Any:
     return copy.deepcopy(model, known)
 
 
-def gathered_state(trainer: Trainer) -> dict[str, torch.Tensor]:
+def gathered_state(trainer: Trainer) -> Mapping[str, Any]:
     """The whole state dict on rank 0; empty or unused on the others. To be called on all ranks at once."""
     if trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
         return trainer.accelerator.get_state_dict(trainer.model_wrapped)
