@@ -12,6 +12,7 @@ import argparse
 import random
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ from triglot.processing.processing_triglot import IGNORE
 from triglot.training.data.packing import PackedRows
 from triglot.training.data.splits import training_sentences
 from triglot.training.data.token_examples import token_examples
+from triglot.training.lm_trainer import LmTrainer, WeighedLoss
 from triglot.training.packed_attention import use_packed_attention
 from triglot.training.run_recipe import load_recipe
 from triglot.training.runs import trainer_arguments
@@ -68,8 +70,8 @@ class Clock(TrainerCallback):
         self.end = time.perf_counter()
 
 
-def speed(model, dataset, collate, useful, arguments, steps: int, batch_size: int) -> float:
-    """Useful ids/s of one Trainer."""
+def speed(model, dataset, collate, useful, arguments, steps: int, batch_size: int, make=Trainer) -> float:
+    """Useful ids/s of one Trainer, as `make` makes it."""
     clock, counts = Clock(), []
 
     def counted(examples):
@@ -81,7 +83,7 @@ def speed(model, dataset, collate, useful, arguments, steps: int, batch_size: in
         settings = trainer_arguments(Path(folder), arguments, seed=0)
         settings.max_steps, settings.per_device_train_batch_size = WARM_UP + steps, batch_size
         settings.disable_tqdm, settings.save_strategy, settings.logging_strategy = True, "no", "no"
-        trainer = Trainer(model=model, args=settings, train_dataset=dataset, data_collator=counted, callbacks=[clock])
+        trainer = make(model=model, args=settings, train_dataset=dataset, data_collator=counted, callbacks=[clock])
         trainer.train()
     return steps * sum(counts) / len(counts) / (clock.end - clock.start)
 
@@ -98,7 +100,10 @@ def main() -> None:
     lm = load_recipe("tiny").stages["lm"]
     processor = AutoProcessor.from_pretrained(arguments.model)
     examples = examples_of(processor, lm, arguments.rows)
-    packed = PackedRows(examples, lm.pack_length, processor.pad_id)
+    tasks = list(lm.task_weights)
+    packed = PackedRows(examples, lm.pack_length, processor.pad_id, tasks=tasks)
+    loss = WeighedLoss(processor.modalities[0]["size"], lm.media_weight)
+    as_in_the_stage = partial(LmTrainer, loss=loss, tasks=tasks)  # with the losses of tasks in its log
     mean = sum(len(example["input_ids"]) for example in examples) / len(examples)
     # batches of about as many useful ids as ours have
     padded_batch = round(lm.batch_size * lm.pack_length * packed.fill / mean)
@@ -128,10 +133,10 @@ def main() -> None:
                 text_model(), alone, pad, lambda batch: int(batch["attention_mask"].sum()), lm, arguments.steps, padded_batch
             ),
             "packed, Triglot": lambda: speed(
-                triglot_model(False), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size
+                triglot_model(False), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size, as_in_the_stage
             ),
             "packed, attention by example, compiled, Triglot (the recipe)": lambda: speed(
-                triglot_model(True), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size
+                triglot_model(True), packed, default_collate, useful_packed, lm, arguments.steps, lm.batch_size, as_in_the_stage
             ),
         }.items():  # fmt: skip
             best[name] = max(best.get(name, 0.0), measure())

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModel, Trainer, set_seed
+from transformers import AutoModel, set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.errors import TriglotError
@@ -28,12 +28,13 @@ from .data.mixture import held_tasks, read_mixture, read_mixture_file
 from .data.packing import PackedRows
 from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
+from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_stock
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments, read_setting, read_settings
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, open_run, trainer_arguments
-from .train_lm import WeighedLoss, parse_task_weights
+from .runs import check_optimizer, chosen_optimizers, full_disk_told, open_run, sharding, trainer_arguments
+from .train_lm import parse_task_weights
 
 ROWS = ("none", "media", "seen", "new")
 ADAPTER, CHECKPOINT, FACTS_FILE = "adapter", "checkpoint", "triglot_adapter.json"
@@ -150,7 +151,7 @@ def finetune(
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)
     examples = token_examples(rows, processor, weights, seed, arguments.both_directions)
-    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)
+    packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, tasks=list(weights))
     amount = f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled"
     print(amount)
     settings = trainer_arguments(
@@ -162,24 +163,20 @@ def finetune(
         ids = trained_ids(arguments.trained_rows, processor, rows, examples, new)
         model = get_peft_model(model, lora_config(model, arguments, ids))
         model.print_trainable_parameters()
-    trainer = Trainer(
+    trainer = LmTrainer(
         model=model,
         args=settings,
         train_dataset=packed,
         optimizers=chosen_optimizers(model, arguments),
-        compute_loss_func=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+        loss=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+        tasks=list(weights),
     )
     facts = {"from": checkpoint, "learns from": amount, **held_facts(examples)}
     train_and_report(trainer, last, arguments, facts)
-    if trainer.is_world_process_zero():
-        trained = trainer.accelerator.unwrap_model(trainer.model).cpu()
-        if arguments.lora_rank:
-            save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
-            if arguments.quantized:  # merging into 4 bits would lose what was learnt
-                plain = dataclasses.replace(arguments, quantized=False)
-                trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
-            trained = trained.merge_and_unload()
-        _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
+    trained = trainer.whole_model()
+    if trained is not None:
+        with full_disk_told(output_dir, "make room and start again: training is done, what it made will be written."):
+            _write(trained, processor, checkpoint, output_dir, arguments)
     trainer.accelerator.wait_for_everyone()
     return output_dir / CHECKPOINT
 
@@ -237,6 +234,11 @@ def lora_config(model: Any, arguments: FinetuneArguments, ids: Sequence[int]) ->
     """
     targets = arguments.lora_targets if arguments.lora_targets == "all-linear" else arguments.lora_targets.split()
     tied = model.config.get_text_config().tie_word_embeddings
+    if ids and tied and sharding() == "FSDP":
+        raise TriglotError(
+            f"trained_rows is {arguments.trained_rows!r}; FSDP cannot shard tied embeddings with trained rows: choose none, "
+            "lora_rank=0, or ddp.yaml."
+        )
     rows: Any = list(ids) if tied else {"embed_tokens": list(ids), "lm_head": list(ids)}
     return LoraConfig(
         task_type="CAUSAL_LM",
@@ -246,6 +248,19 @@ def lora_config(model: Any, arguments: FinetuneArguments, ids: Sequence[int]) ->
         target_modules=targets,
         trainable_token_indices=rows if ids else None,
     )
+
+
+def _write(
+    trained: Any, processor: TriglotProcessor, checkpoint: str, output_dir: Path, arguments: FinetuneArguments
+) -> None:
+    """The adapter, if there is one, and the whole checkpoint with it merged."""
+    if arguments.lora_rank:
+        save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
+        if arguments.quantized:  # merging into 4 bits would lose what was learnt
+            plain = dataclasses.replace(arguments, quantized=False)
+            trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
+        trained = trained.merge_and_unload()
+    _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
 
 
 def save_adapter(model: PeftModel, processor: TriglotProcessor, folder: Path, checkpoint: str) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils.data import default_collate
-from transformers import PreTrainedModel, Trainer
+from transformers import PreTrainedModel
 
 from ..modeling.tokenizers.modeling_feature_units import find_layers
 from ..processing.errors import TriglotError
 from .ctc import ctc_loss, pad_targets
+from .lm_trainer import LmTrainer
 
 HEAD = "ctc_head"  # name of the module while the model is trained
 
@@ -38,8 +39,8 @@ class SpanCollator:
         return batch
 
 
-class JointCtcTrainer(Trainer):
-    """A Trainer whose loss is the model's plus `ctc_weight` times CTC on the states of layer `ctc_layer`.
+class JointCtcTrainer(LmTrainer):
+    """An `LmTrainer` whose loss is the model's plus `ctc_weight` times CTC on the states of layer `ctc_layer`.
 
     Args:
         ctc_layer: 1 for the output of the first layer.

@@ -12,10 +12,14 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
+from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from ..version import __version__
+from .lm_trainer import LmTrainer
+from .progress import TASK_LOSS, show_progress
+from .runs import check_room_for_run, full_disk_told, sharding
 
 SHOWN = 12  # lines of the table
 SUMMARY_FILE = "summary.json"  # {"steps", "epochs", "facts"} of the whole run, {"seconds"} since it was last started
@@ -32,10 +36,27 @@ def train_and_report(
         last: Checkpoint to go on from, or None.
         arguments: The stage's frozen dataclass.
         facts: What the run learnt from, {what: value}.
+
+    Raises:
+        TriglotError: before the first step, that this model's weights would not be written whole, or that the disk has no room for the run; later, that it is full after all: earlier
+            checkpoints are as they were.
     """
-    trainer.train(resume_from_checkpoint=last)
+    folder = Path(str(trainer.args.output_dir))
+    if sharding() and not isinstance(trainer, LmTrainer):
+        raise TriglotError(
+            f"{type(arguments).__name__.removesuffix('Arguments')} cannot be trained in shards by {sharding()}, the language model alone "
+            "can: run this stage by ddp.yaml first; it is not run again."
+        )
+    check_room_for_run(trainer, last)
+    show_progress(trainer)
+    trainer.add_callback(_NoStepTooMany())
+    advice = "earlier checkpoints are whole; make room and start again: the run goes on from the newest."
+    with full_disk_told(folder, advice):
+        try:
+            trainer.train(resume_from_checkpoint=last)
+        except _Finished:
+            trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     if trainer.is_world_process_zero():
-        folder = Path(str(trainer.args.output_dir))
         log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
         summary = trainer.state.log_history[-1] if trainer.state.log_history else {}
         with whole_file(folder / "report.md") as partial:
@@ -51,10 +72,22 @@ def train_and_report(
         _draw(log, folder / "curves.png")
 
 
+class _Finished(Exception):
+    """Nothing is left to train."""
+
+
+class _NoStepTooMany(TrainerCallback):
+    """A run that goes on from its last step, killed before its model was written: a Trainer would make another one first."""
+
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if state.global_step >= state.max_steps:
+            raise _Finished
+
+
 def measures(log: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of what was logged, the loss first."""
     names = dict.fromkeys(name for entry in log for name, value in entry.items() if _number(value) is not None)
-    return [name for name in names if name not in NO_MEASURE]
+    return sorted((name for name in names if name not in NO_MEASURE), key=lambda name: name != "loss")
 
 
 def _number(value: Any) -> float | None:
@@ -97,21 +130,32 @@ def as_markdown(
     return "\n".join(lines) + "\n"
 
 
+def panels(names: Sequence[str]) -> dict[str, list[str]]:
+    """{title: measures drawn in it}: one each, and the losses of all tasks together."""
+    tasks = [name for name in names if name.startswith(TASK_LOSS)]
+    together = {"loss of each task": tasks} if tasks else {}
+    return {**{name: [name] for name in names if name == "loss"}, **together,
+            **{name: [name] for name in names if name != "loss" and name not in tasks}}  # fmt: skip
+
+
 def _draw(log: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """A panel a measure; left out without matplotlib."""
-    names = measures(log)
+    """The curves; left out without matplotlib."""
+    drawn = panels(measures(log))
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         return
-    if not names:
+    if not drawn:
         return
-    figure = Figure(figsize=(3.2 * len(names), 2.6), dpi=110, layout="constrained")
-    for axis, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names):
-        points = [(entry["step"], value) for entry in log if (value := _number(entry.get(name))) is not None]
-        axis.plot(*zip(*points))
-        axis.set(title=name, xlabel="step")
+    figure = Figure(figsize=(3.2 * len(drawn), 2.6), dpi=110, layout="constrained")
+    for axis, (title, names) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn.items()):
+        for name in names:
+            points = [(entry["step"], value) for entry in log if (value := _number(entry.get(name))) is not None]
+            axis.plot(*zip(*points), label=name.removeprefix(TASK_LOSS).replace("_", " "))
+        if len(names) > 1:
+            axis.legend(fontsize=6)
+        axis.set(title=title, xlabel="step")
         axis.title.set_size(9)
     with whole_file(path) as partial:
         FigureCanvasAgg(figure).print_png(partial)

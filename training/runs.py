@@ -1,19 +1,22 @@
 """What every training stage shares: where checkpoints lie, how a run goes on, and how a finished model is written."""
 
 import argparse
+import contextlib
 import dataclasses
+import errno
+import importlib.util
 import json
 import math
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
@@ -26,20 +29,26 @@ SKIPPED_FILE, MOST_LISTED = (
     1_000,
 )  # rows that could not be used: so many are listed, all are counted
 HOPELESS = 20  # unusable rows without a usable one, after which the fault is not theirs
+KEPT = 2  # checkpoints of a run; while another one is written there is one more
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a system says when a disk, or one's share of it, is full
+TRACKERS = {"trackio": ("trackio",), "tensorboard": ("tensorboard", "tensorboardX")}  # {of `report_to`: packages}
 RUN_FILE = "run.json"  # beside the checkpoints: what they were trained with
 # settings that may change between two parts of one run
 FREE_SETTINGS = ("dtype", "save_steps", "save_rows", "logging_steps", "num_workers", "compile", "packed_attention")
 
 
 def last_complete_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end; broken newer ones are removed."""
-    while folder.is_dir():
-        newest = get_last_checkpoint(str(folder))
-        if newest is None:
-            return None
-        if (Path(newest) / "trainer_state.json").is_file():  # Trainer writes it last
-            return newest
-        shutil.rmtree(newest)
+    """The newest checkpoint that was written to its end; broken newer ones are removed, by whichever rank comes first."""
+    numbered = [
+        (int(path.name.rpartition("-")[2]), path) for path in folder.glob("checkpoint-*") if path.name[11:].isdigit()
+    ]
+    for _, path in sorted(numbered, reverse=True):
+        try:  # Trainer writes this file last, and a kill may cut it short
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            return str(path)
     return None
 
 
@@ -51,10 +60,10 @@ def open_run(
     inputs: Mapping[str, str],
     newest: Callable[[Path], str | None] = last_complete_checkpoint,
 ) -> str | None:
-    """Prepares the folder of checkpoints of one stage.
+    """Prepares the folder of checkpoints of one stage; what a kill left half written beside it is removed.
 
     Args:
-        checkpoints: The folder; made if need be.
+        checkpoints: The folder, within that of the stage; made if need be.
         arguments: The stage's frozen dataclass.
         seed: Of the run.
         inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}.
@@ -79,13 +88,88 @@ def open_run(
                 f"{checkpoints} holds a run with other settings ({'; '.join(changed)}); give the settings it was started "
                 "with, choose another output_dir, or delete that folder to start anew."
             )
-    try:
-        checkpoints.mkdir(parents=True, exist_ok=True)
-        with whole_file(file) as partial:
-            partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
-    except OSError as error:
-        raise TriglotError(f"{checkpoints} cannot be written: {error}.") from error
+    check_writable(checkpoints.parent)
+    for torn in checkpoints.parent.glob(".*.partial"):
+        shutil.rmtree(torn, ignore_errors=True)  # folders alone: they may hold gigabytes
+    check_writable(checkpoints)
+    with whole_file(file) as partial:
+        partial.write_text(json.dumps(run, indent=2), encoding="utf-8")
     return last
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder if need be.
+
+    Raises:
+        TriglotError: it cannot be made, or no file can be written into it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / ".probe") as partial:
+            partial.write_bytes(bytes(4096))
+        (folder / ".probe").unlink(missing_ok=True)
+    except OSError as error:
+        raise TriglotError(f"{folder} cannot be written: {error}; choose another output folder.") from error
+
+
+def check_room(folder: Path, needed: int, what: str) -> None:
+    """Raises TriglotError where the disk of a folder, which is there, has less than `needed` bytes for `what`."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TriglotError(
+            f"{folder} is on a disk with {free / 1e9:.2f} GB left; {what} take {needed / 1e9:.2f} GB: make room, or choose another "
+            "output folder."
+        )
+
+
+def checkpoint_bytes(model: torch.nn.Module) -> int:
+    """Of one checkpoint: the weights that are saved, those of an adapter alone where there is one, and two moments of the trained."""
+    trained = weight_bytes(model, trained=True)
+    return (trained if hasattr(model, "peft_config") else weight_bytes(model)) + 2 * trained
+
+
+def weight_bytes(model: torch.nn.Module, trained: bool = False) -> int:
+    """Of all weights, or the trained ones alone."""
+    weights = (weight for weight in model.parameters() if weight.requires_grad or not trained)
+    return sum(weight.numel() * weight.element_size() for weight in weights)
+
+
+def check_room_for_run(trainer: Trainer, last: str | None) -> None:
+    """Before the first step.
+
+    Args:
+        trainer: Not yet begun.
+        last: Checkpoint that it will go on from.
+
+    Raises:
+        TriglotError: the checkpoints to come and the finished model will not fit on the disk.
+    """
+    folder, model = Path(str(trainer.args.output_dir)), trainer.model
+    begun = int(Path(last).name.rpartition("-")[2]) if last else 0
+    steps, every = trainer.args.max_steps, int(trainer.args.save_steps)
+    left = -(-(steps - begun) // every) if steps > 0 else KEPT + 1
+    there = len([*folder.glob("checkpoint-*")])
+    count = min(max(KEPT + 1 - there, 1), max(left, 0))
+    needed = count * checkpoint_bytes(model) + weight_bytes(model)
+    check_room(folder, needed, f"{count} checkpoints and the finished model")
+
+
+@contextlib.contextmanager
+def full_disk_told(folder: Path, advice: str) -> Iterator[None]:
+    """Within it, errors of writing to a full disk become a TriglotError.
+
+    Args:
+        folder: That is written to.
+        advice: Ends the message.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        said = str(error)
+        torchs = "inline_container" in said and "Reader" not in said  # its writer misses bytes, and says no more
+        if getattr(error, "errno", None) not in FULL and "No space left" not in said and not torchs:
+            raise
+        raise TriglotError(f"The disk of {folder} is full; {advice}") from error
 
 
 def plain_settings(arguments: Any) -> dict[str, Any]:
@@ -125,16 +209,24 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         use_cpu=not has_cuda,
         save_strategy="steps",
         save_steps=arguments.save_steps,
-        save_total_limit=2,
+        save_total_limit=KEPT,
         logging_steps=arguments.logging_steps,
         dataloader_num_workers=getattr(arguments, "num_workers", 0),
         dataloader_pin_memory=has_cuda,
         remove_unused_columns=False,
-        report_to="none",
+        report_to=trackers(),
+        project="triglot",  # for trackio, on this machine alone
+        run_name=checkpoints.parent.name,
+        trackio_static_space_id=False,
         seed=seed,
         data_seed=seed,
         **more,
     )
+
+
+def trackers() -> list[str]:
+    """Those of `TRACKERS` that are installed; each run's log goes to them."""
+    return [name for name, packages in TRACKERS.items() if any(importlib.util.find_spec(each) for each in packages)]
 
 
 def add_settings(parser: argparse.ArgumentParser, arguments_class: type, defaults: Any = None) -> None:
@@ -162,9 +254,21 @@ def check_dtype(name: str) -> None:
 
 
 def check_optimizer(name: str) -> None:
-    """Raises TriglotError for a name that is not in `OPTIMIZERS`."""
+    """Raises TriglotError for a name that is not in `OPTIMIZERS`, or Muon where each rank holds a part of every matrix."""
     if name not in OPTIMIZERS:
         raise TriglotError(f"optimizer is {name!r}; allowed is {' or '.join(OPTIMIZERS)}.")
+    if name == "muon" and sharding():
+        raise TriglotError(
+            f"optimizer is muon; muon needs whole matrices, which {sharding()} cuts: choose adamw, or ddp.yaml."
+        )
+
+
+def sharding() -> str | None:
+    """Who cuts weights or their optimiser's state into shards in this process, as `accelerate launch` says it."""
+    for name in ("FSDP", "DeepSpeed"):
+        if os.environ.get(f"ACCELERATE_USE_{name.upper()}", "false").lower() == "true":
+            return name
+    return None
 
 
 def chosen_optimizers(
@@ -215,7 +319,7 @@ def fitting_deviation(width: int) -> float:
 def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] = ("checkpoints",)) -> None:
     """Saves a model into `output_dir` so that no half-written model can ever be loaded from it.
 
-    The files are written beside their place and moved one by one, `config.json` last: without it, nothing loads.
+    The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads.
 
     Args:
         model: On any device.
@@ -223,9 +327,10 @@ def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] =
         keep: Entries of the folder that are no part of the model.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
-    partial = output_dir.parent / f".{output_dir.name}.{uuid.uuid4().hex[:8]}.partial"
+    partial = output_dir / f".model.{uuid.uuid4().hex[:8]}.partial"  # not beside it: that may be another disk
     try:
-        model.save_pretrained(partial)
+        with full_disk_told(output_dir, "make room and start again: training is done, the model will be written."):
+            model.save_pretrained(partial)
         (output_dir / "config.json").unlink(missing_ok=True)
         for stale in output_dir.iterdir():
             if (stale.name not in keep and stale.suffix in (".safetensors", ".py")) or stale.name.endswith(

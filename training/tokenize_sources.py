@@ -25,7 +25,7 @@ from .data.source_rows import settings_of, tokenise_source
 from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
-from .runs import MOST_LISTED, SKIPPED_FILE
+from .runs import MOST_LISTED, SKIPPED_FILE, check_writable
 
 NAMES = re.compile(r"[\w][\w.+-]*")
 
@@ -111,7 +111,7 @@ def _begin(mixture: Mixture, fingerprints: Mapping[str, str], folder: Path, shar
                 else "by another tokenizer, or in shards of another size"
             )
             raise TriglotError(f"{folder} was tokenised {what}; choose another folder, or delete it.")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder)
     with whole_file(file) as partial:
         partial.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -31,6 +31,7 @@ import torch
 from datasets import Dataset
 from torch.nn import functional as F
 from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallback, set_seed
+from transformers.trainer_callback import ExportableState
 from transformers.utils import ModelOutput
 
 from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_loss
@@ -243,6 +244,15 @@ class GuardedTrainer(PartsTrainer):
         self._broken = False
         self.add_callback(_DropBrokenSteps(self))
 
+    def remembered(self) -> dict[str, Any]:
+        """What a run that goes on has to know, for JSON."""
+        return {"usual": list(self._usual), "row": self._row, "left_out": self.left_out}
+
+    def remember(self, before: dict[str, Any]) -> None:
+        """Takes what `remembered` gave."""
+        self._usual.extend(before["usual"])
+        self._row, self.left_out = before["row"], before["left_out"]
+
     def accepts(self, loss: float) -> bool:
         """Whether a loss is finite, and no leap from the usual; the step of one that is not will be left out."""
         leaps = len(self._usual) >= 10 and loss > self.leap * statistics.median(self._usual)
@@ -273,12 +283,22 @@ class GuardedTrainer(PartsTrainer):
         super().log({**logs, "left_out": self.left_out}, start_time)
 
 
-class _DropBrokenSteps(TrainerCallback):
+class _DropBrokenSteps(TrainerCallback, ExportableState):
+    """Its state lies in each checkpoint's trainer_state.json."""
+
     def __init__(self, trainer: GuardedTrainer):
         self.trainer = trainer
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         self.trainer.drop_if_broken()
+
+    def state(self) -> dict[str, Any]:
+        return {"args": {}, "attributes": self.trainer.remembered()}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        before = state.stateful_callbacks.get(type(self).__name__)
+        if state.global_step and before:
+            self.trainer.remember(before["attributes"])
 
 
 class CodecCrops:

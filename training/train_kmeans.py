@@ -43,9 +43,11 @@ from .runs import (
     SKIPPED_FILE,
     add_settings,
     check_dtype,
+    check_room,
     given_settings,
     open_run,
     save_whole,
+    weight_bytes,
 )
 from .streaming_kmeans import StreamingKmeans
 from .train_encoder import undecoded
@@ -127,6 +129,8 @@ def train_kmeans(
         output_dir / "checkpoints", arguments, seed=seed, inputs={"encoder": encoder}, newest=_newest_state
     )
     run = _Run(units, arguments, seed, output_dir)
+    frames = 4 * units.config.feature_dim * (run.kmeans.init_frames + arguments.codebook_size)
+    check_room(output_dir, weight_bytes(units) + 2 * frames, "the tokenizer and two states of the run")
     if state is not None:
         run.load(Path(state))
     run.take(rows)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, Trainer, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration, extend_text_model
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
@@ -22,6 +22,7 @@ from ..processing.task_formats import parse_chain
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
+from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
@@ -225,6 +226,9 @@ def train_lm(
         text_rows = base.get_input_embeddings().weight.shape[0]
     processor = make_processor(text_tokenizer_dir, speech_tokenizer, text_rows, arguments, image_tokenizer)
     joint = arguments.ctc_weight > 0
+    tasks = list(
+        dict.fromkeys((*arguments.task_weights, *(arguments.first_task_weights if arguments.first_steps else ())))
+    )
 
     facts: dict[str, Any] = {}
 
@@ -233,7 +237,7 @@ def train_lm(
             rows, processor, weights, seed, arguments.both_directions, arguments.condition_dropout
         )
         facts.update(held_facts(examples))
-        packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint)
+        packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed, with_heard=joint, tasks=tasks)
         print(f"{len(examples)} examples, {len(packed)} rows of {arguments.pack_length} ids, {packed.fill:.0%} filled")
         return packed
 
@@ -265,47 +269,24 @@ def train_lm(
         "args": settings,
         "train_dataset": packed,
         "optimizers": chosen_optimizers(model, arguments),
-        "compute_loss_func": WeighedLoss(processor.modalities[0]["size"], arguments.media_weight)
-        if arguments.media_weight < 1
-        else None,
+        "loss": WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
+        "tasks": tasks,
     }
-    trainer: Trainer = (
+    trainer: LmTrainer = (
         JointCtcTrainer(
             **shared, data_collator=SpanCollator(), ctc_layer=arguments.ctc_layer, ctc_weight=arguments.ctc_weight
         )
         if joint
-        else Trainer(**shared)
+        else LmTrainer(**shared)
     )
     train_and_report(trainer, last, arguments, facts)
-    if trainer.is_world_process_zero():
-        trained = trainer.accelerator.unwrap_model(trainer.model)
+    trained = trainer.whole_model()
+    if trained is not None:
         if joint:
             drop_head(trained)
-        save_whole(trained.to("cpu", getattr(torch, arguments.dtype)), output_dir)
+        save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
-
-
-class WeighedLoss:
-    """Cross entropy in which a media id counts less than a text id; for Trainer's `compute_loss_func`.
-
-    Args:
-        text_size: Ids below it are text; the others, spans' borders among them, media.
-        media_weight: Of a media id.
-    """
-
-    def __init__(self, text_size: int, media_weight: float):
-        self.text_size, self.media_weight = text_size, media_weight
-
-    def __call__(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        """logits (B, T, V), labels (B, T) with -100 -> the sum of weighed losses / number of labels."""
-        targets = labels[:, 1:].flatten()
-        logits = outputs["logits"][:, :-1].flatten(0, 1)
-        kept = targets != -100
-        targets, logits = targets[kept], logits[kept].float()
-        weights = torch.where(targets < self.text_size, 1.0, self.media_weight)
-        losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none")
-        return (losses * weights).sum() / (num_items_in_batch if num_items_in_batch is not None else len(targets))
 
 
 def _begun(folder: str) -> TriglotForConditionalGeneration:

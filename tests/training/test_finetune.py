@@ -132,12 +132,12 @@ class Stop(TrainerCallback):
 def test_a_run_that_was_cut_off_ends_alike(rank, random_checkpoint, tokens, tmp_path, monkeypatch):
     arguments = FinetuneArguments(**SHORT, lora_rank=rank, trained_rows="seen")
     whole = finetune(random_checkpoint, tokens, tmp_path / "whole", arguments)
-    trainer = finetune_module.Trainer
-    monkeypatch.setattr(finetune_module, "Trainer", lambda **kwargs: trainer(**kwargs, callbacks=[Stop(3)]))
+    trainer = finetune_module.LmTrainer
+    monkeypatch.setattr(finetune_module, "LmTrainer", lambda **kwargs: trainer(**kwargs, callbacks=[Stop(3)]))
     with pytest.raises(KeyboardInterrupt):
         finetune(random_checkpoint, tokens, tmp_path / "cut", arguments)
     assert not (tmp_path / "cut" / "checkpoint").exists()
-    monkeypatch.setattr(finetune_module, "Trainer", trainer)
+    monkeypatch.setattr(finetune_module, "LmTrainer", trainer)
     with pytest.raises(TriglotError, match="other settings"):
         finetune(
             random_checkpoint,

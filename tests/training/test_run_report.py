@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import pytest
 import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments
 
-from triglot.training.run_report import measures, train_and_report
+from triglot import TriglotError
+from triglot.training.run_report import measures, panels, train_and_report
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,18 @@ def test_a_report_has_the_losses_the_settings_and_curves(tmp_path):
 def test_what_is_no_measure_is_left_out():
     log = [{"loss": "2.0", "epoch": 1, "learning_rate": 0.1, "step": 1}, {"note": "words", "accuracy": 0.5, "step": 2}]
     assert measures(log) == ["loss", "accuracy"]
+
+
+def test_losses_of_tasks_share_a_panel():
+    names = ["loss", "grad_norm", "loss_ASR", "loss_ASR_AST", "ids_per_second", "stft_loss"]
+    drawn = panels(names)
+    assert drawn["loss of each task"] == ["loss_ASR", "loss_ASR_AST"]
+    assert [*drawn] == ["loss", "loss of each task", "grad_norm", "ids_per_second", "stft_loss"]
+    assert panels(["loss"]) == {"loss": ["loss"]}
+
+
+def test_shards_that_would_not_be_written_whole_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    trainer = SimpleNamespace(args=SimpleNamespace(output_dir=str(tmp_path)))
+    with pytest.raises(TriglotError, match=r"Toy cannot be trained in shards by DeepSpeed.* ddp\.yaml first"):
+        train_and_report(trainer, None, ToyArguments())

@@ -60,6 +60,42 @@ def test_a_run_goes_on(speech, tmp_path, monkeypatch):
         train_codec(speech, tmp_path / "codec", dataclasses.replace(SMOKE, levels=1))
 
 
+def test_what_is_usual_is_known_to_a_run_that_goes_on(speech, tmp_path, monkeypatch):
+    """The first loss after the cut leaps: left out, as by a run that was never stopped."""
+
+    class Stop(Exception):
+        pass
+
+    forward, stop_at, steps = CodecInTraining.forward, [12], []
+
+    def leaping(self, waveforms):
+        output = forward(self, waveforms)
+        if len(steps) == stop_at[0]:
+            raise Stop
+        if len(steps) in (4, 12):
+            output.loss = output.loss * (torch.nan if len(steps) == 4 else 100)
+        steps.append(1)
+        return output
+
+    monkeypatch.setattr(CodecInTraining, "forward", leaping)
+    arguments = dataclasses.replace(SMOKE, max_steps=14, save_steps=12, logging_steps=1)
+    with pytest.raises(Stop):
+        train_codec(speech, tmp_path / "cut", arguments)
+    stop_at[0] = -1
+    trainers = []
+    begin = module.GuardedTrainer.__init__
+    monkeypatch.setattr(
+        module.GuardedTrainer, "__init__", lambda self, *a, **k: (begin(self, *a, **k), trainers.append(self))[0]
+    )
+    cut = train_codec(speech, tmp_path / "cut", arguments)
+    steps.clear()
+    whole = train_codec(speech, tmp_path / "whole", arguments)
+    gone_on, never_cut = (trainer.remembered() for trainer in trainers)
+    assert gone_on == never_cut and gone_on["left_out"] == 2 and len(gone_on["usual"]) == 12
+    ours, theirs = (AutoModel.from_pretrained(folder).state_dict() for folder in (cut, whole))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
 def test_compiled_layers_learn_the_same(speech, tmp_path, monkeypatch):
     """Compiled here without code generation, which takes minutes."""
     compile_module, compiled = torch.nn.Module.compile, []

@@ -14,7 +14,8 @@ from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import InTwoParts, PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
 from triglot.training.data.token_rows import DatasetRows
-from triglot.training.train_lm import LmArguments, WeighedLoss, train_lm
+from triglot.training.lm_trainer import WeighedLoss
+from triglot.training.train_lm import LmArguments, train_lm
 
 TINY = {
     "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_codes": 8,
@@ -166,13 +167,13 @@ def test_two_parts_follow_each_other_and_leave_nothing_out():
 
 def test_a_model_listens_before_it_speaks(rows, random_checkpoint, tmp_path, monkeypatch):
     seen = []
-    loss = WeighedLoss.__call__
+    of_labels = WeighedLoss.of_labels
 
-    def watched(self, outputs, labels, **kwargs):
+    def watched(self, outputs, labels):
         seen.append(int(((labels >= speech[0]) & (labels < speech[1])).sum()))
-        return loss(self, outputs, labels, **kwargs)
+        return of_labels(self, outputs, labels)
 
-    monkeypatch.setattr(WeighedLoss, "__call__", watched)
+    monkeypatch.setattr(WeighedLoss, "of_labels", watched)
     speech = TriglotForConditionalGeneration.from_pretrained(random_checkpoint).config.modality_ranges["speech"]
     arguments = LmArguments(
         **TINY, max_steps=6, tasks="TTS", first_tasks="ASR, MT", first_steps=4, decay_steps=2, media_weight=0.5

@@ -4,6 +4,8 @@
           position_ids  0 1 2 3 0 1 2 0 1 0 1     each example, and the padding, starts again at 0
           labels        - - A A - B B - C - -     -100 on inputs and padding
 
+          tasks         0 0 0 0 2 2 2 1 1 . .     for the log: which task each id belongs to, NO_TASK on padding
+
 With `attention_mask=None` the model keeps the examples of a row apart by their positions.
 """
 
@@ -16,6 +18,7 @@ import torch
 from ...processing.errors import TriglotError
 from ...processing.processing_triglot import IGNORE
 
+NO_TASK = 255  # of padding
 OPEN_ROWS = 256  # rows that are tried before a new one is begun
 
 
@@ -56,7 +59,8 @@ def pack(examples: Sequence[Mapping[str, Any]], length: int, seed: int = 0) -> l
 class PackedRows(torch.utils.data.Dataset):
     """A map-style dataset of packed rows for Trainer.
 
-    With `with_heard` a row also has "heard", the spans of speech that its examples read and the text ids said in them.
+    With `with_heard` a row also has "heard", the spans of speech that its examples read and the text ids said in them; with the
+    names of `tasks`, "tasks", uint8, the place in them of each id's task.
     """
 
     def __init__(
@@ -66,8 +70,11 @@ class PackedRows(torch.utils.data.Dataset):
         pad_id: int,
         seed: int = 0,
         with_heard: bool = False,
+        tasks: Sequence[str] = (),
     ):
-        self.with_heard = with_heard
+        if len(tasks) > NO_TASK:
+            raise TriglotError(f"There are {len(tasks)} tasks; at most {NO_TASK} can be told apart.")
+        self.with_heard, self.task_places = with_heard, {task: place for place, task in enumerate(tasks)}
         self.groups, self.length, self.pad_id = pack(examples, length, seed), length, pad_id
 
     @property
@@ -84,10 +91,13 @@ class PackedRows(torch.utils.data.Dataset):
         ids: list[int] = []
         labels: list[int] = []
         positions: list[int] = []
+        tasks = torch.full((self.length,), NO_TASK, dtype=torch.uint8)
         for example in self.groups[index]:
             if "heard" in example:
                 first, last, text = example["heard"]
                 heard.append((len(ids) + first, len(ids) + last, text))
+            if self.task_places:
+                tasks[len(ids) : len(ids) + len(example["input_ids"])] = self.task_places[example["task"]]
             ids += example["input_ids"]
             labels += example["labels"]
             positions += range(len(example["input_ids"]))
@@ -97,6 +107,7 @@ class PackedRows(torch.utils.data.Dataset):
             "labels": torch.tensor(labels + [IGNORE] * padding),
             "position_ids": torch.tensor(positions + list(range(padding))),
             **({"heard": heard} if self.with_heard else {}),
+            **({"tasks": tasks} if self.task_places else {}),
         }
 
 
