@@ -41,7 +41,15 @@ SIZES = (
         "tile_encoder",
         "fit",
     ),
-    *("mid_block_add_attention", "l1_weight", "l2_weight", "commitment_weight", "ema_decay", "revive_after"),
+    *(
+        "mid_block_add_attention",
+        "l1_weight",
+        "l2_weight",
+        "contrast_weight",
+        "commitment_weight",
+        "ema_decay",
+        "revive_after",
+    ),
 )
 
 
@@ -62,6 +70,7 @@ class ImageVqvaeArguments(AdversaryArguments, ImageRunArguments):
     mid_block_add_attention: bool = True
     l1_weight: float = 1.0
     l2_weight: float = 0.0
+    contrast_weight: float = 0.0  # of squares over the variance of their tile: faint things count as bold ones do
     commitment_weight: float = 0.25
     ema_decay: float = 0.99
     revive_after: int = 200  # steps

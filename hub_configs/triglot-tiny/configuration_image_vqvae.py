@@ -31,6 +31,9 @@ class ImageVqvaeConfig(ImageTokenizerConfig):
         pixel_std: They are then divided by it; 0.5 and 0.5 make -1..1 of them.
         l1_weight: Factor of the mean absolute difference of pixels, in units of 0..1.
         l2_weight: Factor of their mean squared difference.
+        contrast_weight: Factor of the mean squared difference over the variance of the tile, the pixels of one code, that the pixels
+            lie in (plus `FAINT`): what is faint, white on light grey, then counts as much as what is bold. MAE trains on pixels
+            normalised so (arXiv 2111.06377, section 3).
         commitment_weight: Factor of the distance between what the encoder says and the code it gets.
         ema_decay: Of the moving averages that the code book follows.
         revive_after: Training steps without use after which a code is drawn anew from what the encoder says.
@@ -57,6 +60,7 @@ class ImageVqvaeConfig(ImageTokenizerConfig):
     pixel_std: float | int = 0.5
     l1_weight: float | int = 1.0
     l2_weight: float | int = 0.0
+    contrast_weight: float | int = 0.0
     commitment_weight: float | int = 0.25
     ema_decay: float | int = 0.99
     revive_after: int = 200

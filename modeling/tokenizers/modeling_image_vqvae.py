@@ -25,6 +25,8 @@ from .image_autoencoder import ImageAutoencoder, check_batch
 from .media_tokenizer import weights_fingerprint
 from .moving_codebook import MovingCodebook
 
+FAINT = 0.05**2  # variance below which a tile counts as plain
+
 
 @dataclass
 class ImageVqvaeOutput(ModelOutput):
@@ -34,7 +36,8 @@ class ImageVqvaeOutput(ModelOutput):
         loss: `reconstruction_loss` + `commitment_weight` * `commitment_loss`.
         pixels: The reconstruction, float32 (B, 3, H, W), not clamped.
         codes: int64 (B, h, w).
-        reconstruction_loss: `l1_weight` * mean absolute + `l2_weight` * mean squared difference of pixels in 0..1.
+        reconstruction_loss: `l1_weight` * mean absolute + `l2_weight` * mean squared difference of pixels in 0..1 +
+            `contrast_weight` * mean squared difference over the variance of its tile.
         commitment_loss: Mean squared distance between the encoder's vectors and their codes. Detached.
         perplexity: e to the entropy of the codes of this batch; K at most.
     """
@@ -183,6 +186,10 @@ class ImageVqvae(ImageAutoencoder):
         reconstruction = (
             self.config.l1_weight * difference.abs().mean() + self.config.l2_weight * difference.square().mean()
         )
+        if self.config.contrast_weight:
+            variances = tile_variances(pixel_values.float(), self.config.stride)
+            relative = (difference.square() / (variances + FAINT)).mean()
+            reconstruction = reconstruction + self.config.contrast_weight * relative
         share = torch.bincount(codes, minlength=self.codebook_size) / len(codes)
         output = ImageVqvaeOutput(
             loss=reconstruction + self.config.commitment_weight * commitment,
@@ -227,6 +234,13 @@ class ImageVqvae(ImageAutoencoder):
         seen = vectors if self.config.norm_type == "spatial" else None
         folded = self.network.decoder(self.network.post_quant_conv(vectors), seen)
         return F.pixel_shuffle(folded.float(), self.config.patch_size) * self.config.pixel_std + self.config.pixel_mean
+
+
+def tile_variances(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """float (B, 3, H, W) -> (B, 1, H, W): of each pixel's tile, `side` squared, the variance of a channel, mean over channels."""
+    means = F.avg_pool2d(pixels, side)
+    variances = (F.avg_pool2d(pixels.square(), side) - means.square()).mean(1, keepdim=True).clamp(min=0.0)
+    return variances.repeat_interleave(side, 2).repeat_interleave(side, 3)
 
 
 def _network_settings(config: ImageVqvaeConfig) -> dict[str, Any]:

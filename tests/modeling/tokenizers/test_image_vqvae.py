@@ -10,7 +10,7 @@ from transformers import AutoModel
 
 import triglot  # noqa: F401  (registers the model)
 from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
-from triglot.modeling.tokenizers.modeling_image_vqvae import ImageVqvae
+from triglot.modeling.tokenizers.modeling_image_vqvae import FAINT, ImageVqvae, tile_variances
 from triglot.modeling.tokenizers.moving_codebook import MovingCodebook
 
 pytest.importorskip("diffusers")
@@ -90,6 +90,21 @@ def test_the_losses_are_weighed_as_the_config_says():
     torch.testing.assert_close(output.reconstruction_loss, wanted)
     torch.testing.assert_close(output.loss, wanted + 0.5 * output.commitment_loss)
     torch.testing.assert_close(model.pixels_of(output.codes), output.pixels, rtol=1e-4, atol=1e-5)
+
+
+def test_faint_tiles_weigh_as_much_as_bold_ones_where_contrast_counts():
+    edge = torch.tensor([0.0, 0.0, 1.0, 1.0]).expand(3, 4, 4)
+    batch = torch.full((1, 3, 16, 16), 0.5)
+    batch[0, :, :4, :4], batch[0, :, 4:8, 4:8] = 0.5 * edge, 0.5 + 0.05 * edge
+    variances = tile_variances(batch, 4)
+    assert variances.shape == (1, 1, 16, 16)
+    assert (variances[0, 0, 0, 3], variances[0, 0, 7, 7]) == (pytest.approx(0.0625), pytest.approx(0.000625))
+    assert float(variances[0, 0, 8:].max()) == pytest.approx(0.0, abs=1e-6)
+    model = trained(l1_weight=0.0, contrast_weight=2.0)
+    with torch.no_grad():
+        output = model(batch)
+    wanted = 2 * ((output.pixels - batch).square() / (variances + FAINT)).mean()
+    torch.testing.assert_close(output.reconstruction_loss, wanted)
 
 
 def test_dead_codes_go_where_vectors_are_far_from_theirs():
