@@ -71,6 +71,10 @@ class LmArguments:
     adam_beta2: float = 0.999
     gradient_checkpointing: bool = False
     condition_dropout: float = 0.0  # share of the drawing tasks' examples without their input; above 0 for guidance
+    drawing_temperature: float = 1.0  # of pictures, which are sampled; into the generation config, with ...
+    guidance_scale: float = (
+        1.0  # ... how much more than it says the condition counts; above 1 with condition_dropout alone
+    )
     media_weight: float = 1.0  # of a media code in the loss, beside 1 of a text id: codes are many and hard to guess
     ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
     ctc_layer: int = 3  # whose states it is on; 1 for the output of the first layer
@@ -89,6 +93,13 @@ class LmArguments:
             raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
         if not 0 <= self.condition_dropout < 1:
             raise TriglotError(f"condition_dropout is {self.condition_dropout}; allowed is 0 up to below 1.")
+        if self.drawing_temperature <= 0 or self.guidance_scale < 0:
+            raise TriglotError(
+                f"drawing_temperature is {self.drawing_temperature} and guidance_scale {self.guidance_scale}; above 0 and at least 0 "
+                "are needed."
+            )
+        if self.guidance_scale != 1 and not self.condition_dropout:
+            raise TriglotError(f"guidance_scale is {self.guidance_scale} without condition_dropout; set it above 0.")
         for language in self.languages.split():
             resolve_language(language)
         _ = self.task_weights  # an error now, not after the tokens are made
@@ -174,6 +185,8 @@ def make_model(
     settings.span_grammar = processor.span_grammar(budgets)
     # the stock pipelines would otherwise stop after 256 ids
     pictures = sum(math.prod(entry["grid"]) for entry in processor.modalities if entry.get("grid") is not None)
+    if "image" in tokenizers:
+        settings.drawing = {"temperature": arguments.drawing_temperature, "guidance_scale": arguments.guidance_scale}
     settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + pictures + 8
     return model
 

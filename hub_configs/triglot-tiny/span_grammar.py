@@ -137,13 +137,29 @@ class SpanLogitsProcessor(LogitsProcessor):
         output_spans: int (B, S), the modality of each span in order, NO_SPAN behind the last.
         prompt_length: Ids before the first new one.
         max_new_tokens: Bound on the new ids; spans are closed in time for it.
+        sampled: Modalities (indices) whose spans may be sampled; the others keep their likeliest id alone. None for all.
 
     Raises:
         ValueError: a modality that does not exist, or a bound below the shortest sequence that parses.
     """
 
-    def __init__(self, grammar: SpanGrammar, output_spans: torch.Tensor, prompt_length: int, max_new_tokens: int):
+    def __init__(
+        self,
+        grammar: SpanGrammar,
+        output_spans: torch.Tensor,
+        prompt_length: int,
+        max_new_tokens: int,
+        sampled: frozenset[int] | None = None,
+    ):
         self.grammar, self.prompt_length, self.max_new_tokens = grammar, prompt_length, max_new_tokens
+        count = len(grammar.ranges)
+        # states of the table in which something may be sampled
+        self._free = (
+            None
+            if sampled is None
+            else {3 * kind + place for kind in sampled for place in range(3)}
+            | ({3 * count} if TEXT in sampled else set())
+        )
         self.spans = output_spans.cpu().long()
         rows = grammar.rows(self.spans)
         needed = max(grammar.shortest(row) for row in rows)
@@ -228,7 +244,12 @@ class SpanLogitsProcessor(LogitsProcessor):
         self._banned = self._banned.to(scores.device)
         states = self.states(input_ids)
         alike = len(set(states)) == 1
-        return scores.masked_fill(self._banned[states[0] if alike else states], -math.inf)
+        scores = scores.masked_fill(self._banned[states[0] if alike else states], -math.inf)
+        if self._free is None:
+            return scores
+        steady = torch.tensor([state not in self._free for state in states], device=scores.device)
+        likeliest = torch.zeros_like(scores, dtype=torch.bool).scatter_(1, scores.argmax(1, keepdim=True), True)
+        return scores.masked_fill(steady[:, None] & ~likeliest, -math.inf)
 
 
 __all__ = ["NO_SPAN", "TEXT", "SpanGrammar", "SpanLogitsProcessor"]

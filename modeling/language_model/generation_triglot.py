@@ -50,6 +50,9 @@ class SpanGenerationMixin(GenerationMixin):
                 It takes `negative_prompt_ids` and `negative_prompt_attention_mask` (B, T), prompts that say nothing, as the
                 processor gives them; one task a batch, greedy search or sampling.
 
+        Where the model's generation config has `drawing` ({"temperature", "guidance_scale"}), spans of pictures are sampled so unless
+        the call says otherwise; greedily drawn pictures are mostly background. What a chain writes beside them stays greedy.
+
         Raises:
             ValueError: an unknown task, one that fits no modality of this model, too few `max_new_tokens`, a prompt beyond the
                 model's context, or guidance where there is nothing to guide.
@@ -76,16 +79,35 @@ class SpanGenerationMixin(GenerationMixin):
         room = self.check_context(_mask_of(kwargs, ids), output_spans, settings)
         bound = min(bound for bound in (wanted, room, longest) if bound is not None)
         kwargs.pop("max_length", None)
+        sampled = self._draw_as_told(grammar, output_spans, generation_config, kwargs)
         scales = kwargs.pop("guidance_scale", None), getattr(settings, "guidance_scale", None), 1.0
         scale = next(scale for scale in scales if scale is not None)
         nulls = [kwargs.pop(name, None) for name in ("negative_prompt_ids", "negative_prompt_attention_mask")]
         if scale != 1.0:
             kwargs["guidance_scale"] = 1.0  # transformers' own would run the twins one by one, over text as well
-            plan = GuidedPlan(self, grammar, output_spans, bound, float(scale), *nulls)
+            plan = GuidedPlan(self, grammar, output_spans, bound, float(scale), *nulls, sampled=sampled)
             return plan.run(ids, generation_config, logits_processor, kwargs, *args)
-        processor = SpanLogitsProcessor(grammar, output_spans, ids.shape[1], bound)
+        processor = SpanLogitsProcessor(grammar, output_spans, ids.shape[1], bound, sampled)
         kwargs["max_new_tokens"] = bound
         return self._generate(inputs, generation_config, [*(logits_processor or []), processor], *args, **kwargs)
+
+    def _draw_as_told(
+        self, grammar: SpanGrammar, output_spans: torch.Tensor, generation_config: Any, kwargs: dict[str, Any]
+    ) -> frozenset[int] | None:
+        """Fills in how pictures are drawn where the call leaves it open; returns the modalities that are then sampled."""
+        drawing = getattr(self.generation_config, "drawing", None)
+        grids = {index for index, entry in enumerate(self.config.modalities) if entry.get("grid") is not None}
+        drawn = any(kind in grids for row in grammar.rows(output_spans) for kind in row)
+        if not drawing or not drawn or generation_config is not None or kwargs.get("do_sample") is False:
+            return None
+        if (kwargs.get("num_beams") or 1) > 1:
+            return None
+        kwargs["do_sample"] = True
+        if kwargs.get("temperature") is None:
+            kwargs["temperature"] = drawing.get("temperature", 1.0)
+        if kwargs.get("guidance_scale") is None and kwargs.get("negative_prompt_ids") is not None:
+            kwargs["guidance_scale"] = drawing.get("guidance_scale", 1.0)
+        return frozenset(grids)
 
     def check_context(
         self, attention_mask: torch.Tensor, output_spans: torch.Tensor, settings: Any = None

@@ -126,6 +126,7 @@ class GuidedPlan:
         scale: float,
         null_ids: torch.Tensor | None,
         null_mask: torch.Tensor | None,
+        sampled: frozenset[int] | None = None,
     ):
         rows = grammar.rows(output_spans)
         grids = [index for index, entry in enumerate(model.config.modalities) if entry.get("grid") is not None]
@@ -143,7 +144,7 @@ class GuidedPlan:
         if not math.isfinite(scale) or scale < 0:
             raise ValueError(f"guidance_scale is {scale}; at least 0 is needed.")
         self.model, self.grammar, self.spans, self.pictures = model, grammar, rows[0], pictures
-        self.bound, self.scale = bound, scale
+        self.bound, self.scale, self.sampled = bound, scale, sampled
         self.null_ids, self.null_mask = null_ids, torch.ones_like(null_ids) if null_mask is None else null_mask
 
     def run(
@@ -188,7 +189,7 @@ class GuidedPlan:
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
         spans = torch.tensor([self.spans[first:]] * len(rows))
         kwargs = dict(self.kwargs, max_new_tokens=self.bound - max(map(len, self.new)), attention_mask=mask)
-        grammar = SpanLogitsProcessor(self.grammar, spans, width, kwargs["max_new_tokens"])
+        grammar = SpanLogitsProcessor(self.grammar, spans, width, kwargs["max_new_tokens"], self.sampled)
         if last < len(self.spans):
             mine = _ClosedSpans(self.grammar, width, last - first)
             kwargs["stopping_criteria"] = [*(kwargs.get("stopping_criteria") or []), mine]

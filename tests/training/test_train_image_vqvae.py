@@ -197,7 +197,7 @@ def test_data_that_cannot_be_used(dataset, tmp_path):
     with pytest.raises(TriglotError, match="no rows"):
         train_image_vqvae(dataset.select([]), tmp_path / "x", arguments)
     broken = Dataset.from_dict({"image": [{"bytes": b"noise", "path": None}]})
-    with pytest.raises(TriglotError, match="image of row 0 cannot be read"):
+    with pytest.raises(TriglotError, match="image of row 0"):
         train_image_vqvae(broken, tmp_path / "x", arguments)
     empty = Dataset.from_dict({"image": [None, None]}, features=dataset.features)
     with pytest.raises(TriglotError, match="None of the 2 rows has a picture"):

@@ -4,18 +4,16 @@ datasets.Dataset with "image" ─ ImageRows ─┐
 training scenes, a seed each time ─ DrawnScenes ─┴─ float32 (3, H, W) in 0..1
 """
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from datasets import Dataset, Image, IterableDataset
 from PIL import Image as Pictures
-from PIL import ImageOps
 
 from ...processing.errors import TriglotError
+from ...processing.image_io import load_image
 from .scene_pictures import draw_scene
 from .scenes import Scene
 from .splits import held_out_sentences, training_sentences
@@ -104,27 +102,12 @@ def _filled(rows: Dataset, at_once: int = 1000) -> list[int]:
 
 
 def read_picture(image: Any, name: str) -> torch.Tensor:
-    """{"bytes", "path"}, a path or a PIL image -> float32 (3, H, W) in 0..1, turned as its EXIF says; transparent parts are white.
+    """A picture as `load_image` takes it -> float32 (3, H, W) in 0..1.
 
     Raises:
         TriglotError: no picture that can be read; `name` says which.
     """
-    try:
-        if isinstance(image, dict):
-            content = image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
-            image = Pictures.open(io.BytesIO(content))
-        elif not isinstance(image, Pictures.Image):
-            image = Pictures.open(image)
-        picture = ImageOps.exif_transpose(image)
-        if picture.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-            grey = np.asarray(picture, dtype=np.float32) / 65535
-            return torch.from_numpy(grey).clamp(0, 1).expand(3, -1, -1).clone()
-        if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-            seen = picture.convert("RGBA")
-            picture = Pictures.alpha_composite(Pictures.new("RGBA", seen.size, "white"), seen)
-        return as_tensor(picture.convert("RGB"))
-    except Exception as error:  # of many kinds: no file, no picture, one that is cut off, a decompression bomb
-        raise TriglotError(f"{name} cannot be read as a picture: {error}") from error
+    return torch.from_numpy(load_image(image, name=name))
 
 
 def as_tensor(picture: Pictures.Image) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from conftest import buzz
+from image_testing import seeing
 from test_generation_triglot import EOS, GRAMMAR, MEDIA, PAD, ROWS, check_parses
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig
 
@@ -136,3 +138,33 @@ def test_refused(model, options, message):
             input_ids=torch.full((2, 4), 5), attention_mask=torch.ones(2, 4, dtype=torch.long),
             guidance_scale=options.pop("scale"), **options,
         )  # fmt: skip
+
+
+def test_pictures_are_drawn_as_the_generation_config_says(random_checkpoint):
+    model, processor = seeing(random_checkpoint)
+    inputs = processor(text=["a small red circle"] * 2, task="T2I", source_language="en", guidance=True)
+    asked = {**inputs, "max_new_tokens": 20}
+    plain = model.generate(**asked)
+    assert torch.equal(plain[0], plain[1])  # greedy
+    model.generation_config.drawing = {"temperature": 1.0, "guidance_scale": 2.0}
+    drawn = [(torch.manual_seed(seed), model.generate(**asked))[1] for seed in (0, 0, 1)]
+    assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+    torch.manual_seed(0)
+    by_hand = model.generate(**asked, do_sample=True, temperature=1.0, guidance_scale=2.0)
+    assert torch.equal(by_hand, drawn[0])
+    assert torch.equal(
+        model.generate(**asked, do_sample=False, guidance_scale=1.0), plain
+    )  # unless the call says otherwise
+
+
+def test_what_stands_beside_a_picture_stays_greedy(random_checkpoint):
+    model, processor = seeing(random_checkpoint)
+    inputs = processor(audio=buzz(0.5), sampling_rate=16_000, task="ASR T2I", source_language="en", guidance=True)
+    inputs = {name: value.repeat(12, 1) for name, value in inputs.items()}
+    greedy = [processor.runs(row) for row in model.generate(**inputs)[:, inputs["input_ids"].shape[1] :].tolist()]
+    for scale in (1.0, 2.0):
+        model.generation_config.drawing = {"temperature": 3.0, "guidance_scale": scale}
+        torch.manual_seed(0)
+        new = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :].tolist()
+        texts, pictures = zip(*([run.codes for run in processor.runs(row)] for row in new))
+        assert set(map(tuple, texts)) == {tuple(greedy[0][0].codes)} and len(set(map(tuple, pictures))) > 1
