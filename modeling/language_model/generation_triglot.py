@@ -85,7 +85,7 @@ class SpanGenerationMixin(GenerationMixin):
         nulls = [kwargs.pop(name, None) for name in ("negative_prompt_ids", "negative_prompt_attention_mask")]
         if scale != 1.0:
             kwargs["guidance_scale"] = 1.0  # transformers' own would run the twins one by one, over text as well
-            plan = GuidedPlan(self, grammar, output_spans, bound, float(scale), *nulls, sampled=sampled)
+            plan = GuidedPlan(self, grammar, output_spans, bound, float(scale), nulls[0], nulls[1], sampled)
             return plan.run(ids, generation_config, logits_processor, kwargs, *args)
         processor = SpanLogitsProcessor(grammar, output_spans, ids.shape[1], bound, sampled)
         kwargs["max_new_tokens"] = bound
