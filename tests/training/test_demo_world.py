@@ -130,7 +130,7 @@ def test_a_ring_has_every_recording_as_a_source_once():
         ({"sentences": 0}, "at least 1"),
         ({"speakers": "f2"}, "variant-rate-pitch"),
         ({"voices": "all"}, "training or held_out"),
-        ({"directions": "both"}, "all or ring"),
+        ({"directions": "both"}, "all, ring, first"),
     ],
 )
 def test_refused(arguments, message):
