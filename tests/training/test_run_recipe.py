@@ -52,7 +52,11 @@ def test_a_killed_run_goes_on_and_ends_complete(tmp_path):
         assert not (tmp_path / "checkpoint").exists()
     checkpoint = run_recipe(load_recipe("tiny_smoke", tmp_path))
     assert AutoModel.from_pretrained(checkpoint).can_generate()
-    assert AutoProcessor.from_pretrained(checkpoint).codecs.names == ["speech_tokenizer", "speech_decoder", "image_tokenizer"]
+    assert AutoProcessor.from_pretrained(checkpoint).codecs.names == [
+        "speech_tokenizer",
+        "speech_decoder",
+        "image_tokenizer",
+    ]
     kinds = {"model": "BF16", "speech_tokenizer/model": "F16", "speech_decoder/model": "F16"}  # as the recipe says
     for part, kind in kinds.items():
         with safe_open(checkpoint / f"{part}.safetensors", framework="pt") as tensors:
