@@ -18,8 +18,10 @@ MOST_DRAWN = 256  # of one prompt at a time
 class DrawingPipeline(TriglotPipeline):
     """More call arguments:
 
-    guidance_scale: Above 1: classifier-free guidance (arXiv 2207.12598); needs a model trained with `condition_dropout`.
-    num_images: Pictures of each prompt. Several are sampled, one is drawn greedily unless `do_sample=True`.
+    guidance_scale: Above 1: classifier-free guidance (arXiv 2207.12598); needs a model trained with `condition_dropout`. Default, as of
+        `do_sample` and `temperature`: what `drawing` in the checkpoint's generation config says; without it, one picture is drawn
+        greedily and unguided.
+    num_images: Pictures of each prompt; several are always sampled.
     best_of: Draw so many and keep the `num_images` under which the model itself finds the text most likely, as their caption.
     seed: Of the sampling; the same seed gives the same pictures.
     """

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--keep-audio", type=int, default=20, help="wavs and pictures to keep of each task (default: 20)"
     )
     parser.add_argument(
-        "--guidance", type=float, help="scale of classifier-free guidance of what is drawn (default: none)"
+        "--guidance",
+        type=float,
+        help="scale of classifier-free guidance of what is drawn (default: that of the checkpoint)",
     )
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
 

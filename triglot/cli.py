@@ -121,9 +121,11 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument(
         "-o", "--out", required=True, help="picture to write, .png, .jpg or .webp; of several out-1.png, ..."
     )
-    draw.add_argument("--n", type=int, default=1, help="pictures (default: 1, drawn greedily; more are sampled)")
+    draw.add_argument("--n", type=int, default=1, help="pictures (default: 1)")
     draw.add_argument("--best-of", type=int, help="draw so many and keep the n whose likeliest caption is the text")
-    draw.add_argument("--guidance", type=float, help="scale of classifier-free guidance, above 1 (default: none)")
+    draw.add_argument(
+        "--guidance", type=float, help="scale of classifier-free guidance (default: that of the checkpoint)"
+    )
     draw.add_argument("--seed", type=int, default=0, help="of the sampling (default: 0)")
     model(draw)
 
