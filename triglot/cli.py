@@ -1,4 +1,5 @@
-"""The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate | evaluate tokenizer | export-code.
+"""The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune |
+evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
