@@ -21,7 +21,7 @@ class TriglotPipeline(Pipeline):
     """Shared by all tasks.
 
     Args:
-        speech_decoder: A folder with a decoder, or the model itself, in place of the checkpoint's.
+        speech_decoder, image_decoder: A folder with a decoder, or the model itself, in place of the checkpoint's.
 
     Call arguments (each pipeline takes those it has a use for, at construction or per call):
         source_language, target_language: ISO codes or English names.
@@ -44,7 +44,7 @@ class TriglotPipeline(Pipeline):
     _load_video_processor = False
     _pipeline_calls_generate = True
 
-    def __init__(self, *args: Any, speech_decoder: Any = None, **kwargs: Any):
+    def __init__(self, *args: Any, speech_decoder: Any = None, image_decoder: Any = None, **kwargs: Any):
         super().__init__(*args, **kwargs)
         if not hasattr(self.processor, "codecs"):
             raise TriglotError(
@@ -54,6 +54,8 @@ class TriglotPipeline(Pipeline):
         self.processor.to(self.device)
         if speech_decoder is not None:
             self.processor.codecs.speech_decoder = speech_decoder
+        if image_decoder is not None:
+            self.processor.codecs.image_decoder = image_decoder
 
     # ---- for subclasses
 

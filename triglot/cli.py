@@ -1,5 +1,5 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
-evaluate tokenizer | ablate | export-code.
+evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import buzz
-from image_testing import PatchReader, seeing, seeing_pipeline
+from image_testing import PatchConfig, PatchReader, PatchTokenizer, seeing, seeing_pipeline
 from PIL import Image
 
 from triglot import TriglotError
@@ -85,19 +85,15 @@ def test_null_prompts_are_what_training_shows_without_a_condition(parts):
         processor(text=WORDS, task="TTS", guidance=True)
 
 
-def test_a_tokenizer_that_cannot_draw_needs_a_decoder(random_checkpoint, parts, picture):
+def test_a_tokenizer_that_cannot_draw_needs_a_decoder(random_checkpoint, picture):
     model, processor = seeing(random_checkpoint, PatchReader)
     assert processor(images=picture).input_ids.shape[0] == 1
     draw = seeing_pipeline("text-to-image", model, processor)
     with pytest.raises(TriglotError, match=r"no image_decoder.*PatchReader, cannot decode"):
         draw(WORDS)
-    other = parts[1].codecs.image_tokenizer
-    other.config.patch_side = 3
-    processor.codecs.image_decoder = other  # which then takes precedence
-    try:
-        assert draw(WORDS)[0].size == (6, 6)
-    finally:
-        other.config.patch_side = 8
+    other = PatchTokenizer(PatchConfig(codebook_size=8, grid=[2, 2], patch_side=3))
+    draw = seeing_pipeline("text-to-image", *seeing(random_checkpoint), image_decoder=other)
+    assert draw(WORDS)[0].size == (6, 6), "a decoder takes precedence over a tokenizer that draws"
 
 
 # ---- pipelines
