@@ -172,9 +172,11 @@ def make_model(
             )
         return base
     tokenizers = {name.removesuffix("_tokenizer") for name in processor.codecs.names if name.endswith("_tokenizer")}
-    centroids = {name: getattr(processor.codecs, f"{name}_tokenizer").centroids for name in sorted(tokenizers)}
+    centroids = None
+    if arguments.init == "centroids":
+        centroids = {name: getattr(processor.codecs, f"{name}_tokenizer").centroids for name in sorted(tokenizers)}
     model = extend_text_model(
-        base, processor.modalities, arguments.init, centroids=centroids if arguments.init == "centroids" else None,
+        base, processor.modalities, arguments.init, centroids=centroids,
         sampling_rate=processor.sampling_rate, inplace=True,
     )  # fmt: skip
     settings = model.generation_config

@@ -117,7 +117,7 @@ def demo_world(arguments: DemoWorldArguments, seed: int = 0) -> Dataset:
         picture = _png(item, arguments.picture_side, number) if isinstance(item, Scene) else None
         drawn = rng.choice(known) if known else random_speaker(rng, VOICES[arguments.voices])
         for speaker in arguments.speakers.split() or [drawn]:
-            spoken = {language: _wav(item.sentence(language), language, speaker) for language in languages}
+            spoken = {language: sound_file(item.sentence(language), language, speaker) for language in languages}
             rows += [{**_row(item, source, target, speaker, spoken), "image": picture} for source, target in pairs]
     dataset = Dataset.from_list(rows, features=_features())
     for column in ("audio", "translated_audio"):  # cast afterwards: encoding into Audio() asks for torchcodec
@@ -156,10 +156,11 @@ def _features() -> Features:
     return Features({**files, **{name: Value("string") for name in texts}})
 
 
-def _wav(text: str, language: str, speaker: str) -> bytes:
+def sound_file(text: str, language: str, speaker: str, kind: str = "WAV") -> bytes:
+    """The sentence by that speaker as a file of 16 bits; `kind` is one of soundfile's formats."""
     wave, rate = speak(text, language, speaker)
     buffer = io.BytesIO()
-    soundfile.write(buffer, wave, rate, format="WAV", subtype="PCM_16")
+    soundfile.write(buffer, wave, rate, format=kind, subtype="PCM_16")
     return buffer.getvalue()
 
 

@@ -9,7 +9,6 @@ Multi30k's captions (Elliott et al., W16-3210) lie in such files, and so do most
 import contextlib
 import functools
 import gzip
-import io
 import random
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,14 +17,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from datasets import Audio, Dataset, Features, Value
 from tqdm.auto import tqdm
 
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
 from ...processing.languages import resolve_language
-from .demo_world import VOICES, speak
+from .demo_world import VOICES, sound_file, speak
 from .splits import random_speaker
 from .token_rows import cached_tokenizer, encode_wave
 
@@ -131,7 +129,7 @@ def _recordings(arguments: SpokenTextArguments, seed: int, number: int) -> list[
     if arguments.directions == "ring":
         pairs = [(languages[number % len(languages)], languages[(number + 1) % len(languages)])]
     speaker = speaker_of(arguments, seed, number)
-    sound = {source: _flac(texts[source], source, speaker) for source in {source for source, _ in pairs}}
+    sound = {source: sound_file(texts[source], source, speaker, "FLAC") for source in {source for source, _ in pairs}}
     return [
         {
             "audio": {"bytes": sound[source], "path": None},
@@ -200,9 +198,3 @@ class SpokenTextRows:
 def speaker_of(arguments: SpokenTextArguments, seed: int, number: int) -> str:
     """Who speaks a sentence, in all languages."""
     return random_speaker(random.Random(f"{seed}-{number}"), VOICES[arguments.voices])
-
-
-def _flac(text: str, language: str, speaker: str) -> bytes:
-    buffer = io.BytesIO()
-    soundfile.write(buffer, *speak(text, language, speaker), format="FLAC")
-    return buffer.getvalue()
