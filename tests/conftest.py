@@ -82,6 +82,23 @@ def overfit_scenes():
     return demo_sentences(recipe.stages["data"], recipe.seed)
 
 
+@pytest.fixture(scope="session")
+def image_tokenizer(tmp_path_factory):
+    """A folder with a VQ-VAE of 8 codes for pictures of 16 x 16. Do not write into it."""
+    import torch
+
+    from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
+    from triglot.modeling.tokenizers.modeling_image_vqvae import ImageVqvae
+
+    config = ImageVqvaeConfig(
+        image_size=16, codebook_size=8, code_dim=4, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1
+    )
+    folder, model = tmp_path_factory.mktemp("pictures") / "vqvae", ImageVqvae(config).train()
+    model(torch.rand(8, 3, 16, 16))  # a first step begins the code book
+    model.eval().save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def wav(tmp_path):
     """A path of one second of a voiced-like tone, 16 kHz."""

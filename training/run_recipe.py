@@ -1,10 +1,11 @@
 """`triglot train RECIPE`: runs the stages of a recipe in order, each once, going on where an earlier run was cut off.
 
-    data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> checkpoint
+    data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
-The stages of the second line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint;
+The stages of the second line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
+not say is as in `lm`. `speech_decoder: soundstorm` puts that one into the checkpoint;
 `spoken_text:` stands in place of `data:` where the sentences come from text files;
 `speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
@@ -61,15 +62,30 @@ STAGES: dict[str, type] = {
     "image_dvae": ImageDvaeArguments,
     "tokens": TokensArguments,
     "lm": LmArguments,
+    "lm_more": LmArguments,
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 # run only where the recipe names them
-OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae")
+OPTIONAL = (
+    "spoken_text",
+    "codec",
+    "soundstorm",
+    "audiolm",
+    "speaker_encoder",
+    "image_tokenizer",
+    "image_dvae",
+    "lm_more",
+)
 DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
 TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
+# of `lm`, for `lm_more` as well
+KEPT_SETTINGS = (
+    "text_model", "start_from", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "look_back_heads",
+    "qk_norm", "rope_theta", "tie_word_embeddings", "languages", "image_codes", "image_grid",
+)  # fmt: skip
 STAGE_FILE = "stage.json"  # written when a stage is finished
 
 
@@ -126,6 +142,8 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         )
     if set(DATA) <= set(content):
         raise TriglotError(f"{path.name}: {' and '.join(DATA)} are both there; a recipe has one of them.")
+    if "lm_more" in content:
+        content["lm_more"] = _gone_on(content.get("lm"), content["lm_more"], path.name)
     stages: dict[str, Any] = {
         name: parse_arguments(cls, content.get(name), f"{path.name}, stage {name}")
         for name, cls in STAGES.items()
@@ -145,6 +163,22 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
     return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder)
+
+
+def _gone_on(lm: Any, more: Any, name: str) -> dict[str, Any]:
+    """The settings of `lm_more`: those of `lm` but for what it says itself, and no first part.
+
+    Raises:
+        TriglotError: no stage `lm`, or a setting that a model with weights cannot change.
+    """
+    if not isinstance(lm, dict) or not isinstance(more, dict):
+        raise TriglotError(f"{name}: lm_more goes on with the stage lm; both must be there, as mappings.")
+    fixed = sorted(key for key in KEPT_SETTINGS if key in more and more[key] != lm.get(key))
+    if fixed:
+        raise TriglotError(
+            f"{name}: lm_more sets {', '.join(fixed)}; a model that is there already keeps that of the stage lm."
+        )
+    return {**lm, "first_tasks": "", "first_steps": 0, **more}
 
 
 def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
@@ -244,7 +278,8 @@ class _Runner:
             "image_tokenizer": self._image_tokenizer,
             "image_dvae": self._image_dvae,
             "tokens": self._tokens,
-            "lm": self._lm,
+            "lm": lambda arguments: self._lm(arguments, "lm"),
+            "lm_more": self._lm_more,
         }
         steps[stage](self.recipe.stages[stage])
         minutes = (time.monotonic() - start) / 60
@@ -256,7 +291,7 @@ class _Runner:
     def assemble(self) -> Path:
         """The stages' results -> `output_dir/checkpoint`."""
         checkpoint = assemble_checkpoint(
-            self.folder("lm"),
+            self.folder("lm_more" if "lm_more" in self.recipe.stages else "lm"),
             self.folder("text_tokenizer"),
             self.speech_tokenizer,
             self.folder(self.recipe.speech_decoder),
@@ -343,8 +378,11 @@ class _Runner:
             return DemoWorldRows(units, languages, arguments, seed, pictures), arguments.in_all
         return DatasetRows(str(self.rows_folder), units, pictures), len(self.dataset)
 
-    def _lm(self, arguments: LmArguments) -> None:
-        folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder("lm")
+    def _lm_more(self, arguments: LmArguments) -> None:
+        self._lm(dataclasses.replace(arguments, text_model="", start_from=str(self.folder("lm"))), "lm_more")
+
+    def _lm(self, arguments: LmArguments, stage: str) -> None:
+        folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder(stage)
         train_lm(
             read_rows(self.folder("tokens")),
             *folders,

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import buzz
 from environments import ROOT
@@ -107,6 +108,8 @@ def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path)
         ("{lm: {}, speech_decoder: audiolm}", "this recipe makes decoder"),
         ("{lm: {}, speech_decoder: codec}", "this recipe makes decoder"),
         ("{codecs: {}}", "unknown stage 'codecs'"),
+        ("{lm_more: {}}", "both must be there"),
+        ("{lm: {}, lm_more: {hidden_size: 8, languages: en}}", "sets hidden_size, languages"),
     ],
 )
 def test_recipes_that_cannot_be(content, message, tmp_path):
@@ -116,6 +119,25 @@ def test_recipes_that_cannot_be(content, message, tmp_path):
     (tmp_path / "y.yaml").write_text("lm: {}")
     with pytest.raises(TriglotError, match="no stage 'codec'"):
         run_recipe(load_recipe(tmp_path / "y.yaml", tmp_path / "out"), "codec")
+
+
+def test_the_language_model_goes_on_with_other_settings(tmp_path):
+    smoke = yaml.safe_load((ROOT / "training" / "recipes" / "tiny_smoke.yaml").read_text())
+    content = {name: smoke[name] for name in ("data", "text_tokenizer", "encoder", "kmeans", "decoder", "lm")}
+    still = {"learning_rate": 0.0, "max_steps": 1, "tasks": "ASR"}
+    content["lm"] |= {"first_tasks": "MT", "first_steps": 2}
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump({**content, "lm_more": still}))
+    recipe = load_recipe(tmp_path / "more.yaml", tmp_path / "out")
+    more = recipe.stages["lm_more"]
+    assert (more.tasks, more.first_steps, more.pack_length) == ("ASR", 0, content["lm"]["pack_length"])
+    checkpoint = run_recipe(recipe)
+    kept, gone_on = (
+        AutoModel.from_pretrained(folder).state_dict() for folder in (tmp_path / "out" / "lm", checkpoint)
+    )
+    assert all(torch.equal(kept[name], gone_on[name]) for name in kept)
+    assert [path.name for path in (tmp_path / "out" / "lm_more" / "checkpoints").glob("checkpoint-*")] == [
+        "checkpoint-1"
+    ]
 
 
 @pytest.mark.parametrize("decoder", ["soundstorm", "audiolm"])

@@ -4,28 +4,15 @@ import json
 
 import datasets
 import pytest
-import torch
 import yaml
 from picture_rows_testing import picture_rows
 from speech_rows import sound_bytes
 
-from triglot import ImageVqvae, TriglotError
-from triglot.modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
+from triglot import TriglotError
 from triglot.training.data import source_rows
 from triglot.training.data.mixture import held_tasks, read_mixture
 from triglot.training.data.sources import load_sources
 from triglot.training.tokenize_sources import tokenise_mixture
-
-
-@pytest.fixture(scope="session")
-def image_tokenizer(tmp_path_factory):
-    config = ImageVqvaeConfig(
-        image_size=16, codebook_size=8, code_dim=4, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1
-    )
-    folder, model = tmp_path_factory.mktemp("pictures") / "vqvae", ImageVqvae(config).train()
-    model(torch.rand(8, 3, 16, 16))  # a first step begins the code book
-    model.eval().save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

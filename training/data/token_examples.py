@@ -47,6 +47,7 @@ def turned_round(
         "target_language": row["source_language"],
         "recorded": row.get("recorded_target"),
         "recorded_target": row.get("recorded"),
+        "recorded_image": row.get("recorded_image"),
     }
     slots = {key: key.rpartition("_") for key in contents}
     return turned, {f"{what}_{other[side]}": contents[key] for key, (what, _, side) in slots.items()}
@@ -55,8 +56,10 @@ def turned_round(
 def allows(row: Mapping[str, Any], contents: Mapping[str, Any], chain: TaskChain) -> bool:
     """Whether a row with these contents gives examples of a task: there is something to read, and nothing noisy to say."""
     keys = [slot.key for slot in chain.outputs]
-    noisy = (row.get("recorded") and "speech_source" in keys) or (
-        row.get("recorded_target") and "speech_target" in keys
+    noisy = (
+        (row.get("recorded") and "speech_source" in keys)
+        or (row.get("recorded_target") and "speech_target" in keys)
+        or (row.get("recorded_image") and any(key.startswith("image_") for key in keys))
     )
     return not noisy and bool(contents.get(chain.source.key)) and all(key in contents for key in keys)
 

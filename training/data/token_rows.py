@@ -3,10 +3,10 @@
     row i of a dataset, or spoken on the fly ─ recording conditions ─ speech tokenizer ─▶ shard-00007.parquet
 
     columns: speech_source, speech_target, image_source  list<int32> codes; text_source, text_target  str;
-             source_language, target_language, speaker  str; recorded  bool
+             source_language, target_language, speaker  str; recorded, recorded_image  bool
 
 `recorded` rows went through recording conditions (noise, band limits, formants moved): good to listen to, not to imitate, so tasks that
-would speak their source sound leave them out.
+would speak their source sound leave them out. The same holds for the picture of a row of `recorded_image`.
 """
 
 import functools
@@ -38,6 +38,8 @@ from .augment import RecordingConditions, resample_voice
 from .demo_world import speak
 from .no_speech import no_speech
 from .phrases import Phrase, random_fragment
+from .picture_conditions import recorded_picture
+from .picture_rows import as_tensor
 from .scene_pictures import draw_scene
 from .scenes import SCENE_LANGUAGES, Scene
 from .splits import TRAINING_VOICES, Item, random_speaker, training_sentences
@@ -58,6 +60,7 @@ SCHEMA = pyarrow.schema(
         ("speaker", pyarrow.string()),
         ("recorded", pyarrow.bool_()),
         ("image_source", pyarrow.list_(pyarrow.int32())),
+        ("recorded_image", pyarrow.bool_()),
     ]
 )
 
@@ -79,18 +82,20 @@ class TokensArguments:
     rare_choice: int = 1  # so many phrases are drawn for a row, and the one with the rarest word is taken ...
     rare_share: float = 0.5  # ... in this share of the rows; in all of them, patterns of frequent words would vanish
     recorded_share: float = 0.5  # of rows on the fly: how many go through recording conditions
+    recorded_image_share: float = 0.0  # of pictures on the fly: how many come as a JPEG, noisy, blurred or redrawn
     shard_rows: int = 500
     workers: int = 1  # processes
 
     def __post_init__(self):
         counts = {name: getattr(self, name) for name in ROW_KINDS}
         least = min(self.shard_rows, self.workers, self.rare_choice)
-        shares = (self.recorded_share, self.rare_share)
+        shares = (self.recorded_share, self.rare_share, self.recorded_image_share)
         if min(counts.values()) < 0 or least < 1 or min(shares) < 0 or max(shares) > 1:
             raise TriglotError(
                 f"{counts}, shard_rows {self.shard_rows}, workers {self.workers}, rare_choice {self.rare_choice}, "
-                f"recorded_share {self.recorded_share}, rare_share {self.rare_share}: rows are at least 0, shard_rows, workers "
-                "and rare_choice at least 1, the shares are 0 to 1."
+                f"recorded_share {self.recorded_share}, rare_share {self.rare_share}, recorded_image_share "
+                f"{self.recorded_image_share}: rows are at least 0, shard_rows, workers and rare_choice at least 1, the shares "
+                "are 0 to 1."
             )
 
     @property
@@ -191,8 +196,21 @@ class DemoWorldRows:
         makers = (self._sentence, self._text, self._wordless, self._fragment, self._text_fragment)
         row = makers[ROW_KINDS.index(kind)](rng)
         item = row.pop("item", None)
-        picture = draw_scene(item, seed=number) if isinstance(item, Scene) and self.image_tokenizer_dir else None
-        return {**row, "image_source": encode_picture(picture, self.image_tokenizer_dir, f"picture of row {number}")}
+        return {**row, **self._picture(item, number)}
+
+    def _picture(self, item: Item | None, number: int) -> dict[str, Any]:
+        """The columns of the picture of row `number`, which has one where it is a scene."""
+        if not isinstance(item, Scene) or not self.image_tokenizer_dir:
+            return {"image_source": None, "recorded_image": False}
+        rng = np.random.default_rng([self.seed, number])
+        tokenizer, recorded = (
+            cached_image_tokenizer(self.image_tokenizer_dir),
+            rng.random() < self.arguments.recorded_image_share,
+        )
+        picture = as_tensor(draw_scene(item, seed=number))
+        if recorded:
+            picture = recorded_picture(picture, tokenizer, rng)
+        return {"image_source": tokenizer.encode([picture])[0].tolist(), "recorded_image": bool(recorded)}
 
     def _texts(self, rng: random.Random, sentences: Mapping[str, str]) -> dict[str, Any]:
         """The columns of text of something said in all languages, from one of them to another."""
