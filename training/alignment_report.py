@@ -9,7 +9,6 @@ the embeddings before them, D width.
 
 import argparse
 import copy
-import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from transformers import set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
@@ -39,6 +39,7 @@ VIEWS = {
 PAIRS = (("text", "speech"), ("text", "image"), ("speech", "image"), ("text", "translation"))
 BATCH = 16
 LEAST_ITEMS = 2
+SHOWN_ITEMS = 10  # in the plot
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,15 @@ class PairRecall:
 
 def recall_at_1(one: np.ndarray, other: np.ndarray) -> float:
     """States (N, D) and (N, D) of the same items -> share of items found, the mean of both directions, by cosine after centring."""
-    one, other = (part - part.mean(0) for part in (one, other))
-    one, other = (part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12) for part in (one, other))
+    one, other = _directions(one), _directions(other)
     cosines, same = one @ other.T, np.arange(len(one))
     return float(((cosines.argmax(1) == same).mean() + (cosines.argmax(0) == same).mean()) / 2)
+
+
+def _directions(states: np.ndarray) -> np.ndarray:
+    """(N, D) without what all share, each of length 1."""
+    centred = states - states.mean(0)
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
 
 
 def choose_items(rows: Dataset, count: int, views: Sequence[str]) -> list[int]:
@@ -190,7 +196,8 @@ def write_alignment(
             for pair in found
         ),
         "", "States are averaged over the content of a prompt, each view's mean is taken off, neighbours are by cosine, and R@1 is the mean of "
-        "both directions. The plot shows the middle layer in its first two principal components.", "",
+        f"both directions. The plot shows the middle layer of {min(count, SHOWN_ITEMS)} items in the plane that tells the other items best apart "
+        "(linear discriminant analysis, items as classes, their views as samples).", "",
     ]  # fmt: skip
     with whole_folder(output_dir) as partial:
         results = {"checkpoint": checkpoint, "items": count, "pairs": [asdict(pair) for pair in found]}
@@ -199,8 +206,28 @@ def write_alignment(
         _draw(found, middle, partial / "report.png")
 
 
+def places_in_plane(middle: Mapping[str, np.ndarray], shown: int) -> dict[str, np.ndarray]:
+    """The plane in which views of one item lie near together and items far apart, by linear discriminant analysis of the other items.
+
+    Args:
+        middle: {view: (N, D)}.
+        shown: So many items, the first, have no part in finding the plane; where less than twice as many are there, all have.
+
+    Returns:
+        {view: (n, 2)} of the shown items.
+    """
+    states = {view: _directions(of) for view, of in middle.items()}
+    count = len(next(iter(states.values())))
+    others = range(shown if count >= 2 * shown else 0, count)
+    samples = np.concatenate([of[others] for of in states.values()])
+    analysis = LinearDiscriminantAnalysis(solver="eigen", shrinkage=0.3, n_components=2 if len(others) > 2 else 1)
+    analysis.fit(samples, np.tile(np.arange(len(others)), len(states)))
+    places = {view: analysis.transform(of[:shown]) for view, of in states.items()}
+    return {view: np.pad(of, ((0, 0), (0, 2 - of.shape[1]))) for view, of in places.items()}
+
+
 def _draw(found: Sequence[PairRecall], middle: Mapping[str, np.ndarray], path: Path) -> None:
-    """R@1 over layers, and the items' views in the plane of the middle layer's first two principal components."""
+    """R@1 over layers, and the first items' views in a plane of the middle layer."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -213,17 +240,14 @@ def _draw(found: Sequence[PairRecall], middle: Mapping[str, np.ndarray], path: P
         curves.plot([100 * value for value in pair.trained], color=f"C{number}", marker="o", label=pair.pair)
         curves.plot([100 * value for value in pair.untrained], color=f"C{number}", linestyle=":")
     curves.set(xlabel="layer (0: embeddings)", ylabel="R@1, % (dotted: untrained)", ylim=(0, 102))
-    curves.legend()
-    centred = {view: states - states.mean(0) for view, states in middle.items()}
-    together = np.concatenate(list(centred.values()))
-    _, _, axes = np.linalg.svd(together, full_matrices=False)
-    places = {view: states @ axes[:2].T for view, states in centred.items()}
-    for one, other in itertools.pairwise(places):
-        for a, b in zip(places[one][:40], places[other]):
-            plane.plot(*zip(a, b), color="0.8", linewidth=0.6, zorder=0)
-    for number, (view, points) in enumerate(places.items()):
-        plane.scatter(points[:40, 0], points[:40, 1], s=14, color=f"C{number}", label=view)
-    plane.set(title="middle layer, 40 items, views of one item joined", xticks=[], yticks=[])
+    curves.legend(ncols=2, loc="upper center", bbox_to_anchor=(0.5, 1.12), frameon=False)
+    places = places_in_plane(middle, SHOWN_ITEMS)
+    for marker, (view, points) in zip("o^sD", places.items()):
+        plane.scatter(
+            points[:, 0], points[:, 1], s=50, marker=marker, color=[f"C{item % 10}" for item in range(len(points))]
+        )
+        plane.scatter([], [], marker=marker, color="0.4", label=view)
+    plane.set(title="middle layer: one colour an item", xticks=[], yticks=[])
     plane.legend()
     FigureCanvasAgg(figure).print_png(path)
 

@@ -10,7 +10,14 @@ from PIL import Image
 
 from triglot import TriglotError
 from triglot.cli import main
-from triglot.training.alignment_report import alignment, choose_items, mean_states, recall_at_1, view_prompts
+from triglot.training.alignment_report import (
+    alignment,
+    choose_items,
+    mean_states,
+    places_in_plane,
+    recall_at_1,
+    view_prompts,
+)
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.evaluate_models import CheckpointUnderTest
 
@@ -68,6 +75,23 @@ def test_pairs_of_what_is_there(checkpoint, random_checkpoint, rows):
         alignment(random_checkpoint, rows.select_columns(["transcript", "source_language"]))
     with pytest.raises(TriglotError, match="Only 1 rows"):
         alignment(random_checkpoint, rows.select([0]))
+
+
+def test_the_plane_holds_views_of_one_item_together_where_they_share_something():
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(60, 16))
+    views = {
+        view: shared + 0.3 * rng.normal(size=shared.shape) + 5 * rng.normal(size=16) for view in ("text", "image")
+    }
+    places = places_in_plane(views, 10)
+    assert {of.shape for of in places.values()} == {(10, 2)}
+    gaps = np.linalg.norm(places["text"][:, None] - places["image"][None], axis=-1)
+    assert np.median(np.diag(gaps)) < 0.3 * np.median(gaps)
+    unrelated = {view: rng.normal(size=shared.shape) for view in views}
+    places = places_in_plane(unrelated, 10)
+    gaps = np.linalg.norm(places["text"][:, None] - places["image"][None], axis=-1)
+    assert np.median(np.diag(gaps)) > 0.5 * np.median(gaps), "found on other items, it cannot flatter"
+    assert places_in_plane({view: of[:2] for view, of in views.items()}, 10)["text"].shape == (2, 2)
 
 
 def test_from_the_command_line(checkpoint, rows, tmp_path, capsys):
