@@ -4,6 +4,7 @@ EvaluatedItem (N)  ─▶  per task and direction: value, 95 % interval, counts 
 """
 
 import dataclasses
+import html
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -205,7 +206,7 @@ def write_results(folder: Path, results: Mapping[str, Any], items: Sequence[Eval
     """results.json, report.md and items.jsonl into an existing folder."""
     text = json.dumps(results, ensure_ascii=False, indent=2, allow_nan=False)
     (folder / "results.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(markdown(results), encoding="utf-8")
+    (folder / "report.md").write_text(markdown(results) + drawings(items), encoding="utf-8")
     with open(folder / "items.jsonl", "w", encoding="utf-8") as file:
         file.writelines(json.dumps(dataclasses.asdict(item), ensure_ascii=False) + "\n" for item in items)
 
@@ -249,6 +250,22 @@ def markdown(results: Mapping[str, Any]) -> str:
             "",
         ]
     )
+
+
+def drawings(items: Sequence[EvaluatedItem], columns: int = 5) -> str:
+    """What was drawn, of the items whose pictures were kept: a grid of prompts and pictures for each task, "" where there are none."""
+    kept: dict[str, list[str]] = {}
+    for item in items:
+        if item.image is not None:
+            mark = {None: "", 1.0: " ✓", 0.0: " ✗"}[item.scene_right]
+            prompt = html.escape(" ".join(item.input_text.split())).replace("|", "&#124;")
+            kept.setdefault(item.task, []).append(f'<img src="{item.image}" width="128"><br>{prompt}{mark}')
+    lines = []
+    for task, cells in kept.items():
+        lines += ["", f"## Drawings: {task}", "", _row([""] * columns), _row(["---"] * columns)]
+        cells += [""] * (-len(cells) % columns)
+        lines += [_row(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+    return "\n".join([*lines, ""]) if lines else ""
 
 
 def _row(cells: Sequence[str]) -> str:

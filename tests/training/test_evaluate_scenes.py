@@ -16,7 +16,7 @@ from triglot.training.evaluate_arguments import DEFAULT_TASKS, PICTURE_TASKS
 from triglot.training.evaluate_models import Answer
 from triglot.training.evaluate_questions import Asked, questions
 from triglot.training.evaluate_scenes import scene_score
-from triglot.training.report import EvaluatedItem, markdown, signatures, summarise
+from triglot.training.report import EvaluatedItem, drawings, markdown, signatures, summarise
 
 SENTENCE = "a small red circle is above a big blue square"
 TURNED = "a big blue square is below a small red circle"
@@ -81,6 +81,25 @@ def test_the_evaluation_of_pictures(checkpoint, rows, tmp_path):
     assert all(item["scene_right"] == 0.0 for item in items)
     report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
     assert "| whole scene right, % |" in report and "told from either object" in report
+    assert "## Drawings: T2I" in report and "## Drawings: CAPTION" not in report
+    assert all(f'<img src="{path}"' in report for path in kept)
+
+
+def test_the_grid_of_drawings():
+    asked = ["a | b", "<b>\nc", *"defg"]
+    items = [
+        EvaluatedItem(
+            f"t2i-{i}", i, "T2I", "en", None, None, text, text, image=f"images/{i}.png", scene_right=float(i > 0)
+        )
+        for i, text in enumerate(asked)
+    ]
+    *_, first, second = drawings(items, columns=4).strip().splitlines()
+    cells = first.strip("| ").split(" | ")
+    assert cells[:2] == [
+        '<img src="images/0.png" width="128"><br>a &#124; b ✗', '<img src="images/1.png" width="128"><br>&lt;b&gt; c ✓',
+    ]  # fmt: skip
+    assert len(cells) == 4 and second.count("<img") == 2 and second.count("|") == 5
+    assert drawings([EvaluatedItem("asr-0", 0, "ASR", "en", None, None, "x", "x")]) == ""
 
 
 def test_the_share_is_printed_in_percent():
