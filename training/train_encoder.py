@@ -13,11 +13,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import Audio, Dataset, IterableDataset
+from datasets import Dataset
 from transformers import Trainer, set_seed
 
 from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
@@ -26,6 +26,7 @@ from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
+from .data.load_rows import media_column
 from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, fitting_deviation, open_run, save_whole, trainer_arguments
 from .seeded_data import seeded_data
@@ -70,7 +71,7 @@ class WaveformDataset(torch.utils.data.Dataset):
     """The "audio" column of a `datasets.Dataset` as float32 waveforms (S,) at one rate, read when asked for."""
 
     def __init__(self, dataset: Dataset, sampling_rate: int):
-        self.rows = undecoded(dataset)
+        self.rows = media_column(dataset, "audio")
         self.sampling_rate = sampling_rate
 
     def __len__(self) -> int:
@@ -198,27 +199,6 @@ def train_encoder(
         save_whole(model.float().cpu(), output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir
-
-
-Rows = TypeVar("Rows", Dataset, IterableDataset)
-
-
-def undecoded(dataset: Rows) -> Rows:
-    """The dataset with its "audio" column as bytes and paths, which `load_audio` reads without torchcodec.
-
-    Raises:
-        TriglotError: no such column, or no rows.
-    """
-    names, features = dataset.column_names, dataset.features  # a stream may not know them before its first row
-    if names is not None and "audio" not in names:
-        raise TriglotError(
-            f"The dataset has the columns {', '.join(names)}; `audio` is needed: rename the column that holds the sound."
-        )
-    if isinstance(dataset, Dataset) and len(dataset) == 0:
-        raise TriglotError("The dataset has no rows; at least one utterance is needed.")
-    if features is not None and isinstance(features["audio"], Audio) and features["audio"].decode:
-        dataset = dataset.cast_column("audio", Audio(decode=False))
-    return dataset if names is None else dataset.select_columns(["audio"])
 
 
 def normalised_transcripts(dataset: Dataset) -> list[str]:

@@ -35,8 +35,8 @@ from ..modeling.tokenizers.modeling_mfcc import MfccEncoder
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
-from .data.load_rows import open_rows
-from .data.picture_rows import read_picture, undecoded_images
+from .data.load_rows import media_column, open_rows
+from .data.picture_rows import read_picture
 from .runs import (
     HOPELESS,
     MOST_LISTED,
@@ -50,7 +50,6 @@ from .runs import (
     weight_bytes,
 )
 from .streaming_kmeans import StreamingKmeans
-from .train_encoder import undecoded
 
 STATE_FILE = "kmeans.safetensors"
 MFCC = "mfcc"  # in place of an encoder: the floor that learnt tokens are measured against
@@ -122,7 +121,7 @@ def train_kmeans(
         fit=arguments.fit,
     )
     units.to("cuda" if torch.cuda.is_available() else "cpu")
-    rows = undecoded_images(dataset) if units.sees else undecoded(dataset)
+    rows = media_column(dataset, "image" if units.sees else "audio")
     nothing = torch.zeros(1, units.config.feature_dim)
     encoder = units.compute_fingerprint({**units.state_dict(), "centroids": nothing})
     state = open_run(

@@ -8,15 +8,18 @@ import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from datasets import Audio, Dataset, Features, IterableDataset, Value, load_dataset, load_from_disk
+from datasets import Audio, Dataset, Features, Image, IterableDataset, Value, load_dataset, load_from_disk
 
 from ...processing.errors import TriglotError
 
 TABLES, JSON, ARCHIVE = (".tsv", ".csv"), (".json", ".jsonl"), ".tar"
 SOUND_FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+MEDIA = {"audio": (Audio, "the sound"), "image": (Image, "the pictures")}
 SOUND_FEATURES = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
+
+Rows = TypeVar("Rows", Dataset, IterableDataset)
 
 
 def load_rows(path: str | os.PathLike) -> Dataset:
@@ -35,6 +38,29 @@ def load_rows(path: str | os.PathLike) -> Dataset:
     if not isinstance(rows, Dataset):
         raise TriglotError(f"{os.fspath(path)!r} holds the splits {sorted(rows)}; name the folder of one of them.")
     return rows
+
+
+def media_column(dataset: Rows, name: str) -> Rows:
+    """The dataset with its column of sound or pictures as bytes and paths, and no other: read by us, without torchcodec.
+
+    Args:
+        dataset: Rows at hand or streamed.
+        name: "audio" or "image".
+
+    Raises:
+        TriglotError: no such column, or no rows.
+    """
+    feature, holds = MEDIA[name]
+    names, features = dataset.column_names, dataset.features  # a stream may not know them before its first row
+    if names is not None and name not in names:
+        raise TriglotError(
+            f"The dataset has the columns {', '.join(names)}; `{name}` is needed: rename the column that holds {holds}."
+        )
+    if isinstance(dataset, Dataset) and len(dataset) == 0:
+        raise TriglotError(f"The dataset has no rows; at least one with `{name}` is needed.")
+    if features is not None and isinstance(features[name], feature) and features[name].decode:
+        dataset = dataset.cast_column(name, feature(decode=False))
+    return dataset if names is None else dataset.select_columns([name])
 
 
 def open_rows(

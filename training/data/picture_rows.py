@@ -5,20 +5,19 @@ training scenes, a seed each time ─ DrawnScenes ─┴─ float32 (3, H, W) in
 """
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset, Image, IterableDataset
+from datasets import Dataset
 from PIL import Image as Pictures
 
 from ...processing.errors import TriglotError
 from ...processing.image_io import load_image
+from .load_rows import media_column
 from .scene_pictures import draw_scene
 from .scenes import Scene
 from .splits import held_out_sentences, training_sentences
-
-Rows = TypeVar("Rows", Dataset, IterableDataset)
 
 
 class ImageRows(torch.utils.data.Dataset):
@@ -28,7 +27,7 @@ class ImageRows(torch.utils.data.Dataset):
     """
 
     def __init__(self, dataset: Dataset):
-        rows = undecoded_images(dataset)
+        rows = media_column(dataset, "image")
         filled = _filled(rows)
         self.rows = rows if len(filled) == len(rows) else rows.select(filled)
         if not filled:
@@ -63,24 +62,6 @@ def training_scenes(count: int, seed: int = 0) -> list[Scene]:
 def held_out_scenes(count: int, seed: int = 0) -> list[Scene]:
     """Different scenes that training never shows; half of them of triples that it never shows."""
     return [item for item in held_out_sentences(count, seed, scenes_share=1.0) if isinstance(item, Scene)]
-
-
-def undecoded_images(dataset: Rows) -> Rows:
-    """The dataset with its "image" column as bytes and paths, and no other.
-
-    Raises:
-        TriglotError: no such column, or no rows.
-    """
-    names, features = dataset.column_names, dataset.features  # a stream may not know them before its first row
-    if names is not None and "image" not in names:
-        raise TriglotError(
-            f"The dataset has the columns {', '.join(names)}; `image` is needed: rename the column that holds the pictures."
-        )
-    if isinstance(dataset, Dataset) and len(dataset) == 0:
-        raise TriglotError("The dataset has no rows; at least one picture is needed.")
-    if features is not None and isinstance(features["image"], Image) and features["image"].decode:
-        dataset = dataset.cast_column("image", Image(decode=False))
-    return dataset if names is None else dataset.select_columns(["image"])
 
 
 def _filled(rows: Dataset, at_once: int = 1000) -> list[int]:
