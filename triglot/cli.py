@@ -220,7 +220,7 @@ def _translate(arguments: argparse.Namespace) -> None:
         arguments.audio, source_language=arguments.source, target_language=arguments.target,
         chain=not arguments.direct, voice_prompt=arguments.voice,
     )  # fmt: skip
-    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    write_audio(arguments.out, result["audio"], result["sampling_rate"], _synthetic(arguments))
     texts = {"source_text": result["source_text"], "text": result["text"], "out": arguments.out}
     _show(arguments, texts, "\n".join(value for value in texts.values() if value))
 
@@ -237,7 +237,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     result = _pipeline("voice-text-to-speech", arguments)(
         arguments.text, language=arguments.language, voice_prompt=arguments.voice
     )
-    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    write_audio(arguments.out, result["audio"], result["sampling_rate"], _synthetic(arguments))
     _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
 
 
@@ -266,7 +266,7 @@ def _draw(arguments: argparse.Namespace) -> None:
     stem, ending = os.path.splitext(arguments.out)
     paths = [arguments.out] if len(images) == 1 else [f"{stem}-{i}{ending}" for i in range(1, len(images) + 1)]
     for path, image in zip(paths, images):
-        write_image(path, image)
+        write_image(path, image, _synthetic(arguments))
     _show(arguments, {"text": arguments.text, "out": paths}, "\n".join(paths))
 
 
@@ -401,6 +401,13 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TriglotError(f"The checkpoint {str(model)!r} cannot be loaded: {reason}") from error
+
+
+def _synthetic(arguments: argparse.Namespace) -> dict[str, str]:
+    """What a file that the checkpoint made says about itself."""
+    from .provenance import synthetic
+
+    return synthetic(arguments.model or DEFAULT_MODEL)
 
 
 def _check_out(path: str) -> None:
