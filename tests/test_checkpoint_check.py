@@ -24,6 +24,10 @@ def change_json(path, **values):
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
 
+def change_text(path, **values):
+    change_json(path, text_config={**json.loads(path.read_text())["text_config"], **values})
+
+
 def change_entry(path, **values):
     """Of the speech modality."""
     content = json.loads(path.read_text())
@@ -108,6 +112,8 @@ BREAKAGES = {
         change_json(path, auto_map={}, custom_pipelines={})
         for path in (f / "config.json", f / "processor_config.json", *f.glob("*/config.json"))
     ],
+    "no model can be made of config.json": lambda f: change_text(f / "config.json", hidden_act="none"),
+    "its configs cannot be loaded: integer modulo by zero": lambda f: change_text(f / "config.json", num_attention_heads=0),
     "there is no model card": lambda f: (f / "README.md").unlink(),
     "README.md is not UTF-8": lambda f: (f / "README.md").write_bytes(b"\xff\xff\xfe"),
     "are not the model's": lambda f: change_entry(f / "config.json", fingerprint="f" * 64),
@@ -147,6 +153,9 @@ def test_all_of_it_is_told_at_once(folder, capsys):
     )
     with pytest.raises(TriglotError, match="no folder"):
         check_checkpoint(folder / "nowhere")
+    (folder / "samples").symlink_to(folder.parent)
+    with pytest.raises(TriglotError, match="samples: links to folders are not pushed"):
+        check_checkpoint(folder)
 
 
 @pytest.mark.parametrize(

@@ -54,13 +54,17 @@ def check_checkpoint(folder: str | os.PathLike, card: str | None = None) -> Chec
     root = Path(folder)
     if not root.is_dir():
         raise TriglotError(f"There is no folder {str(root)!r} to push.")
-    files, left_out = _files(root)
-    problems = [*_pickles(root, files), *_missing(root), *_code_problems(root), *_card_problems(root, card)]
-    if not problems:  # what is not whole cannot be loaded
-        problems = list(_misfits(root))
+    try:
+        files, left_out = _files(root)
+        problems = [*_pickles(root, files), *_missing(root), *_code_problems(root), *_card_problems(root, card)]
+        if not problems:  # what is not whole cannot be loaded
+            problems = list(_misfits(root))
+        size = sum((root / name).stat().st_size for name in files)
+    except OSError as error:
+        raise TriglotError(f"{str(root)!r} cannot be read: {_one_line(error)}") from error
     if problems:
         raise TriglotError(f"{str(root)!r} is not ready to be pushed: " + "; ".join(problems))
-    return CheckpointFiles(root, files, sum((root / name).stat().st_size for name in files), left_out)
+    return CheckpointFiles(root, files, size, left_out)
 
 
 def card_problems(text: str) -> Iterator[str]:
@@ -73,7 +77,7 @@ def card_problems(text: str) -> Iterator[str]:
         yield f"{CARD} does not begin with a block of metadata (--- license: ... ---)"
         return
     try:
-        data = ModelCard(text).data
+        data: Any = ModelCard(text).data
     except (ValueError, TypeError, yaml.YAMLError) as error:
         yield f"the metadata of {CARD} is invalid: {' '.join(str(error).split())}"
         return
@@ -92,7 +96,11 @@ def card_problems(text: str) -> Iterator[str]:
 
 def _files(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(files to push, files that stay): hidden ones (.git, .env, .cache) and Python's caches are nobody's business."""
-    chosen, left = [], []
+    chosen: list[str] = []
+    left: list[str] = []
+    linked = [str(path) for path in root.rglob("*") if path.is_symlink() and path.is_dir()]
+    if linked:  # would not be followed, and might lead anywhere
+        raise TriglotError(f"{_first(linked)}: links to folders are not pushed; put the folders themselves there.")
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = path.relative_to(root)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
@@ -114,8 +122,11 @@ def _holds_pickle(path: Path) -> bool:
         return True
     if not start.startswith(b"PK") or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith(".pkl") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".pkl") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _missing(root: Path) -> Iterator[str]:
@@ -139,10 +150,15 @@ def _parts(root: Path) -> list[str]:
 
 
 def _lacking_weights(folder: Path) -> list[str]:
-    if (folder / WEIGHTS).is_file():
-        return []
-    shards = sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
-    return [name for name in shards or [WEIGHTS] if not (folder / name).is_file()]
+    return [name for name in _weight_files(folder) if not (folder / name).is_file()]
+
+
+def _weight_files(folder: Path) -> list[str]:
+    """One file, or the shards that an index names."""
+    places = _json(folder / INDEX).get("weight_map")
+    if (folder / WEIGHTS).is_file() or not isinstance(places, dict):
+        return [WEIGHTS]
+    return sorted({name for name in places.values() if isinstance(name, str)})
 
 
 def _code_problems(root: Path) -> Iterator[str]:
@@ -153,7 +169,8 @@ def _code_problems(root: Path) -> Iterator[str]:
     cure = f"run: triglot export-code {root}"
     if stale:
         yield f"the code is not that of the installed Triglot ({_first(sorted(stale))}); {cure}"
-    needed, seen = set(_named_code(root)), set()
+    needed = set(_named_code(root))
+    seen: set[str] = set()
     if not needed:
         yield "config.json names no code (auto_map), so that it loads only where Triglot is installed; save it again"
     while needed - seen:
@@ -178,8 +195,8 @@ def _named_code(root: Path) -> Iterator[str]:
 
 def _modules(path: Path) -> Iterator[str]:
     config = _json(path)
-    values = [*(config.get("auto_map") or {}).values()]
-    values += [entry.get("impl", "") for entry in (config.get("custom_pipelines") or {}).values()]
+    maps = [entry for entry in (config.get("auto_map"), config.get("custom_pipelines")) if isinstance(entry, dict)]
+    values = [value.get("impl") if isinstance(value, dict) else value for entry in maps for value in entry.values()]
     for value in values:
         if isinstance(value, str) and "--" not in value and "." in value:  # "repository--module.Class" lies elsewhere
             yield f"{value.rpartition('.')[0]}.py"
@@ -206,14 +223,15 @@ def _misfits(root: Path) -> Iterator[str]:
     try:
         config = TriglotConfig.from_pretrained(root)
         processor = TriglotProcessor.from_pretrained(root)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # of a config that was edited by hand: of many kinds
         yield f"its configs cannot be loaded: {_one_line(error)}"
         return
     try:
         processor.check_model(config)
         for name in processor.parts:
             part = processor.codecs.get(name)
-            if name.endswith("_tokenizer") and part.fingerprint != (actual := part.compute_fingerprint()):
+            actual = part.compute_fingerprint() if hasattr(part, "compute_fingerprint") else part.fingerprint
+            if actual != part.fingerprint:
                 yield f"the weights of {name} have the fingerprint {actual[:12]}, its config.json says {part.fingerprint[:12]}"
     except TriglotError as error:
         yield _one_line(error)
@@ -227,12 +245,15 @@ def _weight_problems(root: Path, config: Any) -> Iterator[str]:
 
     from .modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 
-    with torch.device("meta"):
-        model = TriglotForConditionalGeneration(config)
+    try:
+        with torch.device("meta"):
+            model = TriglotForConditionalGeneration(config)
+    except Exception as error:  # as above
+        yield f"no model can be made of config.json: {_one_line(error)}"
+        return
     wanted = {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
-    index = _json(root / INDEX).get("weight_map", {}) if not (root / WEIGHTS).is_file() else {}
     found: dict[str, list[int]] = {}
-    for file in sorted(set(index.values())) or [WEIGHTS]:
+    for file in _weight_files(root):
         try:
             with safe_open(root / file, framework="pt") as tensors:
                 found |= {name: tensors.get_slice(name).get_shape() for name in tensors.keys()}  # noqa: SIM118
