@@ -5,8 +5,6 @@ import os
 import shutil
 from pathlib import Path
 
-from .processing.errors import TriglotError
-
 
 def export_code(folder: str | os.PathLike) -> list[Path]:
     """Copies every file that may be shipped as Hub remote code into `folder`, flat, as transformers wants it.
@@ -14,6 +12,8 @@ def export_code(folder: str | os.PathLike) -> list[Path]:
     Raises:
         TriglotError: the folder does not exist.
     """
+    from .processing.errors import TriglotError  # the command line's help needs none of this room
+
     target = Path(folder)
     if not target.is_dir():
         raise TriglotError(f"There is no folder {str(target)!r}.")
