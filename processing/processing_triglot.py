@@ -28,6 +28,7 @@ from .token_space import Run, TokenSpace
 IGNORE = -100  # label of the ids that carry no loss
 NO_SPAN = -1  # padding of output_spans
 MAX_AUDIO_SECONDS = 60.0  # s; longer sound would not fit the context of the models here: cut it first
+MOST_VOICE_BYTES = 64_000_000  # of a voice's file, which is loaded whole
 _PUSH_KEYS = ("repo_id", "private", "token", "commit_message", "commit_description", "revision", "create_pr")
 _HUB_KEYS = ("token", "revision", "cache_dir", "local_files_only", "force_download", "trust_remote_code")
 
@@ -486,6 +487,9 @@ class TriglotProcessor(ProcessorMixin):
         decoder = self.speech_decoder()
         try:
             if isinstance(prompt, (str, os.PathLike)) and os.fspath(prompt).endswith(".safetensors"):
+                size = os.path.getsize(prompt) if os.path.isfile(prompt) else 0
+                if size > MOST_VOICE_BYTES:
+                    raise TriglotError(f"the file has {size} bytes; a voice has at most {MOST_VOICE_BYTES}.")
                 return decoder.load_voice(prompt)
             if hasattr(prompt, "tensors"):
                 return decoder.check_voices([prompt], 1)[0]
