@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import create_repo
 from transformers import BatchFeature, ProcessorMixin
 
 from .audio_io import load_audio, resample
@@ -27,6 +28,8 @@ from .token_space import Run, TokenSpace
 IGNORE = -100  # label of the ids that carry no loss
 NO_SPAN = -1  # padding of output_spans
 MAX_AUDIO_SECONDS = 60.0  # s; longer sound would not fit the context of the models here: cut it first
+MOST_VOICE_BYTES = 64_000_000  # of a voice's file, which is loaded whole
+_PUSH_KEYS = ("repo_id", "private", "token", "commit_message", "commit_description", "revision", "create_pr")
 _HUB_KEYS = ("token", "revision", "cache_dir", "local_files_only", "force_download", "trust_remote_code")
 
 
@@ -484,6 +487,9 @@ class TriglotProcessor(ProcessorMixin):
         decoder = self.speech_decoder()
         try:
             if isinstance(prompt, (str, os.PathLike)) and os.fspath(prompt).endswith(".safetensors"):
+                size = os.path.getsize(prompt) if os.path.isfile(prompt) else 0
+                if size > MOST_VOICE_BYTES:
+                    raise TriglotError(f"the file has {size} bytes; a voice has at most {MOST_VOICE_BYTES}.")
                 return decoder.load_voice(prompt)
             if hasattr(prompt, "tensors"):
                 return decoder.check_voices([prompt], 1)[0]
@@ -537,14 +543,28 @@ class TriglotProcessor(ProcessorMixin):
         return output
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any):
-        """Writes tokenizer, settings, code and every codec component, laid out as a Hub repository."""
-        if push_to_hub:
-            raise TriglotError(
-                "Save first, then push the folder: huggingface_hub.upload_folder(folder_path=..., repo_id=...)."
-            )
-        os.makedirs(save_directory, exist_ok=True)
-        self.codecs.save_pretrained(save_directory)
-        return super().save_pretrained(os.fspath(save_directory), **kwargs)
+        """Writes tokenizer, settings, code and every codec component, laid out as a Hub repository.
+
+        Args:
+            save_directory: Made where there is none.
+            push_to_hub: Push what was written, in one commit. `push_to_hub(repo_id)` does so without a folder. Either leaves the
+                language model out, which has its own; `triglot.push_to_hub((model, processor), repo_id, card=...)` checks and
+                pushes all of a checkpoint at once.
+            kwargs: `repo_id` (default: the folder's name), `commit_message`, `commit_description`, `private`, `token`, `revision`
+                and `create_pr` of the push.
+        """
+        folder = os.fspath(save_directory)
+        os.makedirs(folder, exist_ok=True)
+        before = self._get_files_timestamps(folder)
+        self.codecs.save_pretrained(folder)
+        hub = {name: kwargs.pop(name) for name in _PUSH_KEYS if name in kwargs}
+        written = super().save_pretrained(folder, **kwargs)
+        if push_to_hub:  # not by super(), which would not see the components as new
+            repository = {name: hub.pop(name) for name in ("repo_id", "private") if name in hub}
+            repo_id = repository.pop("repo_id", None) or os.path.basename(os.path.abspath(folder))
+            made = create_repo(repo_id, token=hub.get("token"), exist_ok=True, **repository)
+            self._upload_modified_files(folder, made.repo_id, before, **hub)
+        return written
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):

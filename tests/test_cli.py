@@ -9,6 +9,7 @@ from PIL import Image
 from transformers import pipeline
 
 from triglot.cli import main, shipped_files
+from triglot.provenance import synthetic
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences
 
 
@@ -16,6 +17,11 @@ def result(capsys, *arguments):
     code = main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
     return code, out, err
+
+
+def comment(path):
+    with soundfile.SoundFile(path) as handle:
+        return handle.copy_metadata().get("comment", "")
 
 
 def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys):
@@ -26,12 +32,14 @@ def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys
     assert soundfile.info(out).samplerate == 16_000
     direct = result(capsys, "translate", wav, "--from", "English", "--to", "es", "--direct", "-o", out, *model)
     assert direct[0] == 0 and json.loads(direct[1])["text"] is None
+    assert comment(out) == synthetic(random_checkpoint)["comment"]
     code, printed, _ = result(capsys, "transcribe", wav, "--language", "es", *model)
     assert code == 0 and set(json.loads(printed)) == {"text"}
     code, _, _ = result(
         capsys, "speak", "hola", "--language", "es", "--voice", wav, "-o", tmp_path / "say.wav", *model
     )
     assert code == 0 and soundfile.info(tmp_path / "say.wav").frames > 0
+    assert "synthetic" in comment(tmp_path / "say.wav")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +51,7 @@ def test_draw_and_caption(seeing_folder, tmp_path, capsys):
     model = ("--model", seeing_folder)
     code, printed, _ = result(capsys, "draw", "a red circle", "-o", tmp_path / "x.png", *model)
     assert code == 0 and printed == f"{tmp_path / 'x.png'}\n" and Image.open(tmp_path / "x.png").size == (16, 16)
+    assert Image.open(tmp_path / "x.png").text["Comment"] == synthetic(seeing_folder)["comment"]
     several = ("--n", "2", "--best-of", "5", "--guidance", "2.5", "--seed", "3", "--json")
     code, printed, _ = result(
         capsys, "draw", "un círculo", "--language", "es", "-o", tmp_path / "y.webp", *several, *model
@@ -162,5 +171,6 @@ def test_demo_takes_held_out_sentences_by_held_out_voices(random_checkpoint, tmp
         assert code == 0 and shown["speaker"].split("-")[0] in HELD_OUT_VOICES
         held_out = {item.sentence("es"): item for item in held_out_sentences(200)}
         assert held_out[shown["spoken"]].sentence("en") == shown["truth"]
+        assert comment(tmp_path / f"{seed}.wav") == synthetic(random_checkpoint)["comment"]
     assert len(spoken) == 2
     assert result(capsys, "demo", "--model", random_checkpoint, "--out", tmp_path / "no" / "x.wav")[0] == 2

@@ -24,6 +24,7 @@ from ..processing.errors import TriglotError
 from ..processing.image_io import write_image
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
+from ..provenance import synthetic
 from ..version import __version__
 from .data.load_rows import load_rows
 from .data.sources import field_rows, load_sources
@@ -181,6 +182,7 @@ class _Run:
     ):
         self.model, self.rows, self.judge, self.embed = model, rows, judge, embed
         self.folder, self.keep_audio, self.generate_kwargs = folder, keep_audio, generate_kwargs
+        self.tags = synthetic(model.model.name_or_path)
         self.speakers = rows["speaker"][:] if "speaker" in rows.column_names else [None] * len(rows)
 
     def items(
@@ -234,10 +236,10 @@ class _Run:
             item_id = f"{name.lower().replace(' ', '_')}-{asked.row}"
             path = f"audio/{item_id}.wav" if task.speaks and asked.row in kept else None
             if path:
-                write_audio(self.folder / path, answer.pieces[-1], rate)
+                write_audio(self.folder / path, answer.pieces[-1], rate, self.tags)
             drawn = f"images/{item_id}.png" if task.draws and asked.row in kept else None
             if drawn:
-                write_image(self.folder / drawn, answer.pieces[-1])
+                write_image(self.folder / drawn, answer.pieces[-1], self.tags)
             printed = None if task.printed is None else answer.pieces[task.printed]
             seen = scene_score(task, asked, answer, printed)
             yield EvaluatedItem(

@@ -38,6 +38,7 @@ _PUBLIC = {
     "SpeakerEncoder": "modeling.decoders.modeling_speaker_encoder",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
+    "push_to_hub": "hub_upload",
     "TokenSpace": "processing.token_space",
     "TriglotError": "processing.errors",
     "TriglotCodecs": "processing.codecs_triglot",

@@ -1,5 +1,5 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
-evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export-code.
+evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export-code | push.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -9,11 +9,13 @@ import argparse
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
+
+from .shipped_code import export_code, shipped_files
+
+__all__ = ["export_code", "main", "parse", "shipped_files"]
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
 TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
@@ -193,6 +195,18 @@ def _parser() -> argparse.ArgumentParser:
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
     export.add_argument("folder")
+
+    push = verb("push", _push, "check a checkpoint and push all of it to the Hub, in one commit",
+                "triglot push runs/tiny/checkpoint me/my-triglot --private")  # fmt: skip
+    push.add_argument("folder", help="laid out as a Hub repository, with its README.md")
+    push.add_argument("repo", help="namespace/name; made where there is none")
+    push.add_argument("--card", metavar="FILE", help="another model card than the folder's README.md")
+    push.add_argument("--message", help="first line of the commit")
+    push.add_argument("--private", action="store_true", help="make a new repository private")
+    push.add_argument("--create-pr", action="store_true", help="open a pull request instead of writing to the branch")
+    push.add_argument("--revision", help="branch to write to (default: main)")
+    push.add_argument("--check", action="store_true", help="only look whether all is ready; nothing is sent")
+    push.add_argument("--json", action="store_true", help="print the result as one JSON object")
     return parser
 
 
@@ -220,7 +234,7 @@ def _translate(arguments: argparse.Namespace) -> None:
         arguments.audio, source_language=arguments.source, target_language=arguments.target,
         chain=not arguments.direct, voice_prompt=arguments.voice,
     )  # fmt: skip
-    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    write_audio(arguments.out, result["audio"], result["sampling_rate"], _synthetic(arguments))
     texts = {"source_text": result["source_text"], "text": result["text"], "out": arguments.out}
     _show(arguments, texts, "\n".join(value for value in texts.values() if value))
 
@@ -237,7 +251,7 @@ def _speak(arguments: argparse.Namespace) -> None:
     result = _pipeline("voice-text-to-speech", arguments)(
         arguments.text, language=arguments.language, voice_prompt=arguments.voice
     )
-    write_audio(arguments.out, result["audio"], result["sampling_rate"])
+    write_audio(arguments.out, result["audio"], result["sampling_rate"], _synthetic(arguments))
     _show(arguments, {"text": arguments.text, "out": arguments.out}, arguments.out)
 
 
@@ -266,7 +280,7 @@ def _draw(arguments: argparse.Namespace) -> None:
     stem, ending = os.path.splitext(arguments.out)
     paths = [arguments.out] if len(images) == 1 else [f"{stem}-{i}{ending}" for i in range(1, len(images) + 1)]
     for path, image in zip(paths, images):
-        write_image(path, image)
+        write_image(path, image, _synthetic(arguments))
     _show(arguments, {"text": arguments.text, "out": paths}, "\n".join(paths))
 
 
@@ -347,27 +361,26 @@ def _export_code(arguments: argparse.Namespace) -> None:
         print(path)
 
 
-def export_code(folder: str | os.PathLike) -> list[Path]:
-    """Copies every file that may be shipped as Hub remote code into `folder`, flat, as transformers wants it.
+def _push(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
 
-    Raises:
-        TriglotError: the folder does not exist.
-    """
-    from .processing.errors import TriglotError
+    from .checkpoint_check import check_checkpoint
+    from .hub_upload import push_to_hub, read_card
 
-    target = Path(folder)
-    if not target.is_dir():
-        raise TriglotError(f"There is no folder {str(target)!r}.")
-    return [Path(shutil.copyfile(path, target / path.name)) for path in shipped_files()]
-
-
-def shipped_files() -> list[Path]:
-    """The files of `modeling/` and `processing/` that a checkpoint carries."""
-    from . import processing
-    from .modeling import decoders, language_model, tokenizers
-
-    rooms = [Path(str(room.__file__)).parent for room in (tokenizers, language_model, decoders, processing)]
-    return sorted(path for room in rooms for path in room.glob("*.py") if path.name != "__init__.py")
+    _no_progress_bars(always=arguments.json or not sys.stderr.isatty())
+    if arguments.check:
+        files = check_checkpoint(arguments.folder, read_card(arguments.card) if arguments.card else None)
+        result = {"ready": True, "files": len(files.names), "bytes": files.size, "left_out": list(files.left_out)}
+        _show(arguments, result, f"ready to be pushed: {len(files.names)} files, {files.size / 1e6:.1f} MB")
+        return
+    commit = push_to_hub(
+        arguments.folder, arguments.repo, card=Path(arguments.card) if arguments.card else None,
+        commit_message=arguments.message, private=arguments.private or None, create_pr=arguments.create_pr,
+        revision=arguments.revision,
+    )  # fmt: skip
+    urls = {"commit_url": commit.commit_url, "pr_url": commit.pr_url}
+    result = {"repo": commit.repo_url.repo_id, "commit": commit.oid, **urls}
+    _show(arguments, result, commit.pr_url or commit.commit_url)
 
 
 # ---- shared
@@ -401,6 +414,23 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TriglotError(f"The checkpoint {str(model)!r} cannot be loaded: {reason}") from error
+
+
+def _synthetic(arguments: argparse.Namespace) -> dict[str, str]:
+    """What a file that the checkpoint made says about itself."""
+    from .provenance import synthetic
+
+    return synthetic(arguments.model or DEFAULT_MODEL)
+
+
+def _no_progress_bars(always: bool) -> None:
+    """Those of loading are noise; those of an upload are wanted, but not in a log."""
+    from huggingface_hub.utils import disable_progress_bars
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    if always:
+        disable_progress_bars()
 
 
 def _check_out(path: str) -> None:

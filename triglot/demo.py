@@ -13,6 +13,7 @@ import numpy as np
 from .processing.audio_io import write_audio
 from .processing.errors import TriglotError
 from .processing.whole_files import whole_file
+from .provenance import synthetic
 from .training.data.demo_world import demo_sentences, speak
 from .training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 from .training.run_recipe import load_recipe, run_recipe
@@ -60,7 +61,7 @@ def run_demo(s2st: Any, known: bool, source: str, target: str, seed: int, out: s
     output = s2st._forward(inputs)
     result = s2st.postprocess(output)
     picture = Path(out).with_suffix(".png")
-    write_audio(out, result["audio"], result["sampling_rate"])
+    write_audio(out, result["audio"], result["sampling_rate"], synthetic(s2st.model.name_or_path))
     panels = [
         (f"heard ({source}, {truth['speaker']})", truth["spoken"], wave, rate, heard),
         (f"said ({target})", result["text"], result["audio"], result["sampling_rate"], _codes(s2st, output["ids"])),

@@ -1,6 +1,8 @@
 """Sound as users hold it -> mono float32 at the rate a tokenizer wants, or one `TriglotError` that says what is wrong.
 
 path | bytes | open file | array + sampling_rate | {"array" | "raw" | "bytes" | "path", "sampling_rate"}  ->  float32 (samples,)
+
+A file's header is read before its samples are: what would not fit into memory is refused unpacked, whatever its size on disk.
 """
 
 import io
@@ -20,6 +22,8 @@ MIN_SECONDS = 0.1  # s; shorter than a syllable: nothing to recognise
 SILENCE_PEAK = 1e-4  # full scale = 1; -80 dBFS
 LOUDEST_PEAK = 100.0  # full scale = 1; more is no loud recording but floats that hold integer samples
 RATES = (4_000, 384_000)  # Hz; outside of this a sampling rate is a typing error
+LONGEST_SECONDS = 3_600.0  # s of one piece of sound
+MOST_SAMPLES = 200_000_000  # that are unpacked, of all channels together: 800 MB, an hour at 48 kHz in mono
 
 _ACCEPTED = (
     "a path, the bytes of a sound file, a 1-D or (channels, samples) array with sampling_rate=, "
@@ -42,8 +46,8 @@ def load_audio(audio: Any, sampling_rate: int | None = None, *, target_rate: int
         float32 (samples,) at `target_rate`; full scale is 1, which a resampled edge may overshoot a little.
 
     Raises:
-        TriglotError: missing, unreadable, truncated, empty, silent, NaN or shorter than 0.1 s; an array with no rate,
-            or one whose scale cannot be told.
+        TriglotError: missing, unreadable, truncated, empty, silent, NaN, shorter than 0.1 s or longer than an hour; an array
+            with no rate, or one whose scale cannot be told.
     """
     if isinstance(audio, Mapping):
         audio, sampling_rate = _open_mapping(audio, sampling_rate, name)
@@ -70,13 +74,16 @@ def resample(wave: np.ndarray, rate: float, target_rate: float) -> np.ndarray:
     return np.ascontiguousarray(wave, dtype=np.float32)
 
 
-def write_audio(path: str | os.PathLike, audio: np.ndarray, sampling_rate: int) -> None:
+def write_audio(
+    path: str | os.PathLike, audio: np.ndarray, sampling_rate: int, tags: Mapping[str, str] | None = None
+) -> None:
     """Writes a waveform as a 16-bit wav, whole or not at all.
 
     Args:
         path: File to write or to replace, in an existing folder.
         audio: float (samples,), an array or a torch tensor; what lies beyond -1 to 1 is clipped.
         sampling_rate: Hz.
+        tags: What the file says about itself, as `encode_audio` takes it; speech that a model made says so.
 
     Raises:
         TriglotError: a folder that does not exist or cannot be written to, another shape, integers, NaN or no samples.
@@ -91,9 +98,27 @@ def write_audio(path: str | os.PathLike, audio: np.ndarray, sampling_rate: int) 
         )
     try:
         with whole_file(path) as partial:
-            soundfile.write(partial, np.clip(wave, -1.0, 1.0), rate, format="WAV", subtype="PCM_16")
+            encode_audio(partial, np.clip(wave, -1.0, 1.0), rate, tags=tags)
     except (OSError, soundfile.LibsndfileError) as error:
         raise TriglotError(f"Cannot write {path!r}: {error}") from error
+
+
+def encode_audio(
+    target: Any, wave: np.ndarray, rate: int, kind: str = "WAV", tags: Mapping[str, str] | None = None
+) -> None:
+    """A waveform as a sound file of 16 bits.
+
+    Args:
+        target: Path or open binary file.
+        wave: float (samples,) between -1 and 1.
+        rate: Hz.
+        kind: One of soundfile's formats, "WAV" or "FLAC".
+        tags: {"software" | "comment" | "title" | ...: text}, soundfile's names; in a wav they become its LIST/INFO chunk.
+    """
+    with soundfile.SoundFile(target, "w", rate, 1, format=kind, subtype="PCM_16") as handle:
+        for name, text in (tags or {}).items():  # ahead of the samples: what follows them is often not read
+            setattr(handle, name, text)
+        handle.write(wave)
 
 
 def _open_mapping(audio: Mapping, sampling_rate: int | None, name: str) -> tuple[Any, int | None]:
@@ -112,14 +137,16 @@ def _decode(content: bytes, what: str) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(io.BytesIO(content)) as handle:
             whole = _with_length(content) if handle.format == "MP3" else content
         with soundfile.SoundFile(io.BytesIO(whole)) as handle:
-            rate, promised = handle.samplerate, handle.frames
+            rate, promised = _check_rate(handle.samplerate, what), handle.frames
             if whole is not content:  # its length is a bound: read to the end in pieces of 10 s
                 pieces = [handle.read(10 * rate, dtype="float32", always_2d=True)]
                 while len(pieces[-1]) == 10 * rate:
+                    _check_length(10 * rate * len(pieces), handle.channels, rate, what)
                     pieces.append(handle.read(10 * rate, dtype="float32", always_2d=True))
                 wave = np.concatenate(pieces)
                 promised = len(wave)
             else:
+                _check_length(promised, handle.channels, rate, what)
                 wave = handle.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
         reason = getattr(error, "error_string", error)
@@ -218,6 +245,15 @@ def _check_rate(rate: Any, name: str) -> int:
     return int(rate)
 
 
+def _check_length(frames: int, channels: int, rate: int, what: str) -> None:
+    """Raises TriglotError for sound that is longer, or would take more memory, than any use here has need of."""
+    if frames > LONGEST_SECONDS * rate or frames * channels > MOST_SAMPLES:
+        raise TriglotError(
+            f"{what} is refused for its length: {frames / rate:.0f} s of {channels} channel(s) at {rate} Hz; at most "
+            f"{LONGEST_SECONDS:.0f} s and {MOST_SAMPLES} samples in all are read. Cut it first."
+        )
+
+
 def _to_mono(wave: np.ndarray, name: str) -> np.ndarray:
     if wave.ndim == 1 or not wave.size:
         return wave.reshape(-1)
@@ -229,6 +265,7 @@ def _to_mono(wave: np.ndarray, name: str) -> np.ndarray:
 def _check_sound(wave: np.ndarray, rate: int, name: str) -> None:
     if wave.size == 0:
         raise TriglotError(f"{name} is empty (0 samples).")
+    _check_length(wave.size, 1, rate, name)
     if not np.isfinite(wave).all():
         bad = int((~np.isfinite(wave)).sum())
         raise TriglotError(f"{name} holds {bad} NaN or infinite samples of {wave.size}; clean it first.")

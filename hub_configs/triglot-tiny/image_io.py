@@ -19,7 +19,7 @@ from .user_files import check_folder, read_file, read_handle
 from .whole_files import whole_file
 
 try:
-    from PIL import Image, ImageCms
+    from PIL import Image, ImageCms, PngImagePlugin
 except ImportError:  # who only speaks needs no pictures
     Image = None  # type: ignore[assignment]
 
@@ -38,6 +38,7 @@ _TURNS = {
     2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270", 7: "TRANSVERSE",
     8: "ROTATE_90",
 }  # fmt: skip
+_EXIF = {"software": 0x0131, "comment": 0x010E}  # Software, ImageDescription
 _SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
@@ -92,12 +93,14 @@ def to_picture(pixels: Any) -> "Image.Image":
     return Image.fromarray(np.ascontiguousarray(scaled.transpose(1, 2, 0)))
 
 
-def write_image(path: str | os.PathLike, image: Any) -> None:
+def write_image(path: str | os.PathLike, image: Any, tags: Mapping[str, str] | None = None) -> None:
     """Writes a picture, whole or not at all; the file's ending says how.
 
     Args:
         path: File to write or to replace, in an existing folder: .png, .jpg or .webp.
         image: A PIL.Image, or float (3, H, W) in 0..1.
+        tags: {"software" | "comment": text}, what the file says about itself: tEXt chunks of a PNG, else EXIF. A picture that a
+            model drew says so.
 
     Raises:
         TriglotError: another ending, a folder that does not exist or cannot be written to, or no picture.
@@ -105,11 +108,27 @@ def write_image(path: str | os.PathLike, image: Any) -> None:
     path = os.fspath(path)
     check_picture_name(path)
     picture = image if hasattr(image, "getexif") else to_picture(image)
+    kind = _SUFFIXES[os.path.splitext(path)[1].lower()]
     try:
         with whole_file(path) as partial:
-            picture.convert("RGB").save(partial, format=_SUFFIXES[os.path.splitext(path)[1].lower()])
+            picture.convert("RGB").save(partial, format=kind, **_told(kind, tags or {}))
     except OSError as error:
         raise TriglotError(f"Cannot write {path!r}: {error}") from error
+
+
+def _told(kind: str, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Tags as Pillow's options for this format."""
+    if not tags:
+        return {}
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for name, text in tags.items():
+            chunks.add_text(name.capitalize(), text)
+        return {"pnginfo": chunks}
+    exif = Image.Exif()
+    for name, text in tags.items():
+        exif[_EXIF[name]] = text
+    return {"exif": exif}
 
 
 def check_picture_name(path: str) -> None:

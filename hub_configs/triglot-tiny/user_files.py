@@ -6,6 +6,8 @@ from typing import Any
 
 from .errors import TriglotError
 
+MOST_BYTES = 1_000_000_000  # of one file: what has no end (/dev/zero) or was named by mistake is not read into memory
+
 
 def read_file(path: str, name: str, kind: str) -> bytes:
     """The content of one file.
@@ -16,7 +18,7 @@ def read_file(path: str, name: str, kind: str) -> bytes:
         kind: What it should be, "sound file" or "picture".
 
     Raises:
-        TriglotError: no such file, a folder, or one that may not be read.
+        TriglotError: no such file, a folder, one that may not be read, or one of more than 1 GB.
     """
     if not os.path.exists(path):
         raise TriglotError(f"{name}: there is no file {_shorten(path)}{_nearby(path)}")
@@ -24,16 +26,18 @@ def read_file(path: str, name: str, kind: str) -> bytes:
         raise TriglotError(f"{name}: {path!r} is a folder; give the path of one {kind}.")
     try:
         with open(path, "rb") as handle:
-            return handle.read()
+            return read_handle(handle, f"{name} {path!r}")
     except OSError as error:
         raise TriglotError(f"{name}: {path!r} cannot be read: {error.strerror}.") from error
 
 
 def read_handle(handle: Any, name: str) -> bytes:
-    """What an open file gives; a TriglotError where that is text."""
-    content = handle.read()
+    """What an open file gives; a TriglotError where that is text, or more than 1 GB."""
+    content = handle.read(MOST_BYTES + 1)
     if not isinstance(content, bytes):
         raise TriglotError(f"{name} is a file that gives {type(content).__name__}; open it in binary mode ('rb').")
+    if len(content) > MOST_BYTES:
+        raise TriglotError(f"{name} is larger than {MOST_BYTES // 10**6} MB, the most that is read; cut it first.")
     return content
 
 

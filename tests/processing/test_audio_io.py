@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from triglot.processing import audio_io
+from triglot.processing import audio_io, user_files
 from triglot.processing.audio_io import load_audio, write_audio
 from triglot.processing.errors import TriglotError
 
@@ -355,7 +355,7 @@ def test_a_failing_write_leaves_the_old_file(tmp_path, monkeypatch):
         pathlib.Path(target).write_bytes(b"half")
         raise OSError("disk full")
 
-    monkeypatch.setattr(audio_io.soundfile, "write", fail)
+    monkeypatch.setattr(audio_io.soundfile, "SoundFile", fail)
     with pytest.raises(TriglotError, match="disk full"):
         write_audio(path, _tone(), RATE)
     assert path.read_bytes() == before
@@ -389,3 +389,57 @@ def test_places_that_cannot_be_written(tmp_path):
     with pytest.raises(TriglotError, match="0 Hz"):
         write_audio(tmp_path / "out.wav", _tone(), 0)
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
+
+
+def test_tags_stand_ahead_of_the_samples_and_are_read_by_others(tmp_path):
+    tags = {"software": "Triglot 9.9", "comment": "synthetic; model=año"}
+    write_audio(tmp_path / "out.wav", _tone(), RATE, tags)
+    with soundfile.SoundFile(tmp_path / "out.wav") as handle:
+        read = handle.copy_metadata()
+    assert read["software"].startswith("Triglot 9.9") and read["comment"] == tags["comment"]
+    content = (tmp_path / "out.wav").read_bytes()
+    chunks, place = {}, 12
+    while place < len(content):
+        name, size = content[place : place + 4], int.from_bytes(content[place + 4 : place + 8], "little")
+        chunks[name] = content[place + 8 : place + 8 + size]
+        place += 8 + size + size % 2
+    assert list(chunks) == [b"fmt ", b"LIST", b"data"]
+    assert chunks[b"LIST"].startswith(b"INFOISFT") and b"ICMT" in chunks[b"LIST"]
+    assert np.abs(load_audio(tmp_path / "out.wav", target_rate=RATE) - _tone()).max() < 1e-4
+    write_audio(tmp_path / "plain.wav", _tone(), RATE)
+    assert b"LIST" not in (tmp_path / "plain.wav").read_bytes()
+
+
+def _flac_that_promises(frames: int) -> bytes:
+    """A file of 0.5 s whose header speaks of many more frames."""
+    content = bytearray(_encoded(_tone(seconds=0.5), format="FLAC"))
+    content[21] = content[21] & 0xF0 | frames >> 32  # STREAMINFO: the lower 36 bits of bytes 21 to 25
+    content[22:26] = (frames & 0xFFFFFFFF).to_bytes(4, "big")
+    return bytes(content)
+
+
+def test_what_would_not_fit_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    with pytest.raises(TriglotError, match="refused for its length: 4294967 s of 1 channel"):
+        load_audio(_flac_that_promises(RATE * 4294967), target_rate=RATE)
+    silent_wav = bytearray(_encoded(np.zeros(RATE), format="WAV"))
+    silent_wav[24:28] = (1).to_bytes(4, "little")  # 1 Hz: resampled, a second would be hours
+    with pytest.raises(TriglotError, match="is 1 Hz; allowed is 4000 to 384000"):
+        load_audio(bytes(silent_wav), target_rate=RATE)
+    monkeypatch.setattr(audio_io, "LONGEST_SECONDS", 15.0)
+    endless = _or_skip(_tone(seconds=40), RATE, "MP3", "MPEG_LAYER_III")
+    first = endless[:2]  # a frame's first bytes; without the frame that gives the length, read in pieces
+    endless = endless[endless.index(first, max(endless.find(b"Xing"), endless.find(b"Info"))) :]
+    for content in (_encoded(_tone(seconds=16), format="WAV"), endless):
+        with pytest.raises(TriglotError, match="at most 15 s"):
+            load_audio(content, target_rate=RATE)
+    with pytest.raises(TriglotError, match="at most 15 s"):
+        load_audio(_tone(seconds=16), RATE, target_rate=RATE)
+    assert len(load_audio(_tone(seconds=15), RATE, target_rate=RATE)) == 15 * RATE
+
+
+def test_a_file_without_an_end_is_not_read_for_ever(monkeypatch):
+    monkeypatch.setattr(user_files, "MOST_BYTES", 1_000_000)
+    with pytest.raises(TriglotError, match="larger than 1 MB"):
+        load_audio("/dev/zero", target_rate=RATE)
+    with pytest.raises(TriglotError, match="larger than 1 MB"):
+        load_audio(io.BytesIO(bytes(2_000_000)), target_rate=RATE)

@@ -249,3 +249,21 @@ def test_pictures_are_written_whole_or_not_at_all(tmp_path):
             write_image(tmp_path / "y.png", wrong)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.png", "x.webp"]
     assert to_picture(EXPECTED).tobytes() == picture().tobytes()
+
+
+def test_pictures_say_who_drew_them(tmp_path):
+    tags = {"software": "Triglot 9.9", "comment": "synthetic; model=x"}
+    write_image(tmp_path / "x.png", torch.from_numpy(EXPECTED), tags)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.text == {"Software": "Triglot 9.9", "Comment": "synthetic; model=x"}
+    content, chunks, place = (tmp_path / "x.png").read_bytes(), [], 8
+    while place < len(content):
+        size = int.from_bytes(content[place : place + 4], "big")
+        chunks.append((content[place + 4 : place + 8], content[place + 8 : place + 8 + size]))
+        place += 12 + size
+    assert (b"tEXt", b"Software\0Triglot 9.9") in chunks and (b"tEXt", b"Comment\0synthetic; model=x") in chunks
+    for name in ("x.jpg", "x.webp"):
+        write_image(tmp_path / name, torch.from_numpy(EXPECTED), tags)
+        with Image.open(tmp_path / name) as image:
+            assert dict(image.getexif()) == {0x0131: "Triglot 9.9", 0x010E: "synthetic; model=x"}
+    assert np.array_equal(load_image(tmp_path / "x.png"), EXPECTED)

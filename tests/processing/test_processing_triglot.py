@@ -159,7 +159,10 @@ def test_no_voice_in_it(processor, tmp_path):
     save_file({"statistics": torch.zeros(162)}, tmp_path / "y.safetensors")
     voice = processor.voice(buzz(1.0), 16_000)
     other = dataclasses.replace(voice, kind="codec_prompt").save(tmp_path / "z.safetensors")
+    with open(tmp_path / "huge.safetensors", "wb") as handle:
+        handle.truncate(10**9)  # takes no room on the disk
     for prompt, match in (
+        (tmp_path / "huge.safetensors", "the file has 1000000000 bytes; a voice has at most 64000000"),
         (tmp_path / "x.safetensors", "holds no voice"),
         (tmp_path / "y.safetensors", "no voice; make one with"),
         (tmp_path / "none.safetensors", "holds no voice"),

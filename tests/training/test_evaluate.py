@@ -152,6 +152,8 @@ def test_the_first_wavs_of_each_task_are_kept(evaluation, items):
     for item in items:
         if item["audio"]:
             assert soundfile.info(folder / item["audio"]).duration == pytest.approx(item["seconds"])
+            with soundfile.SoundFile(folder / item["audio"]) as handle:
+                assert "synthetic; generator=Triglot" in handle.copy_metadata()["comment"]
 
 
 def test_the_judge_is_handed_what_was_spoken_in_its_language(evaluation, items, rows):

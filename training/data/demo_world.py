@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import soundfile
 from datasets import Audio, Dataset, Features, Image, Value
 from tqdm.auto import tqdm
 
+from ...processing.audio_io import encode_audio
 from ...processing.errors import TriglotError
+from ...provenance import PROGRAMMED, synthetic
 from .espeak import EspeakSynthesizer
 from .scene_pictures import draw_scene
 from .scenes import LATER_LANGUAGES, SCENE_LANGUAGES, Scene
@@ -160,7 +161,7 @@ def sound_file(text: str, language: str, speaker: str, kind: str = "WAV") -> byt
     """The sentence by that speaker as a file of 16 bits; `kind` is one of soundfile's formats."""
     wave, rate = speak(text, language, speaker)
     buffer = io.BytesIO()
-    soundfile.write(buffer, wave, rate, format=kind, subtype="PCM_16")
+    encode_audio(buffer, wave, rate, kind, synthetic(speaker, "espeak-ng", PROGRAMMED))
     return buffer.getvalue()
 
 
