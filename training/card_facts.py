@@ -129,27 +129,29 @@ def whole_licence(record: CardRecord) -> tuple[str | None, list[str]]:
     """
     foreign = {name: part for name, part in record.parts.items() if part.licence}
     told = [part.licence for part in foreign.values() if part.licence != UNKNOWN]
-    unknown = [name for name, part in foreign.items() if part.licence == UNKNOWN]
+    unknown = any(part.licence == UNKNOWN for part in foreign.values())
     chosen = record.license or None
     whole = strictest([*([chosen] if chosen else [UNKNOWN] if unknown else []), *told])
     warnings = []
-    for name, part in foreign.items():
+    for part in dict.fromkeys(foreign.values()):
+        names = listed([name.replace("_", " ") for name, each in foreign.items() if each == part])
         if non_commercial(part.licence):
             warnings.append(
-                f"{_said(name)} comes from {part.made_from}, which is under {part.licence}: no commercial use, and this holds for the "
-                "whole checkpoint."
+                f"{part.made_from}, of which this has the {names}, is under {part.licence}: no commercial use, and this holds for the whole "
+                "checkpoint."
+            )
+        if part.licence == UNKNOWN:
+            warnings.append(
+                f"The licence of {part.made_from}, of which this has the {names}, is unknown ({part.licence_source}): find it out before "
+                "you pass this on."
             )
     if chosen and whole and strictness(whole) > strictness(chosen):
         warnings.append(
             f"The licence chosen was {chosen}; a part of the checkpoint is under {whole}, which is stricter and holds."
         )
-    for name in unknown:
-        warnings.append(
-            f"The licence of {foreign[name].made_from}, from which the {_said(name).lower()} comes, is unknown "
-            f"({foreign[name].licence_source}): find it out before you pass this on."
-        )
-    return whole, list(dict.fromkeys(warnings))
+    return whole, warnings
 
 
-def _said(name: str) -> str:
-    return name.replace("_", " ").capitalize()
+def listed(words: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -139,11 +139,12 @@ def read_record(checkpoint: str | os.PathLike) -> CardRecord | None:
 def _check(record: CardRecord) -> None:
     """Raises ValueError where a field is not of its type: a card of the Hub may be anybody's."""
     ids = (record.repo_id, *(part.hub_id for part in record.parts.values()), *(run.base_id for run in record.runs))
-    for of in (record, *record.parts.values(), *record.runs):
+    everything: list[Any] = [record, *record.parts.values(), *record.runs]
+    for of in everything:
         for each in dataclasses.fields(of):
-            value, kind = getattr(of, each.name), each.type
-            wanted = {str: str, int: int}.get(kind, list if str(kind).startswith("list") else dict)  # type: ignore[call-overload]
-            if not isinstance(value, wanted):
+            value, kind = getattr(of, each.name), str(each.type)
+            wanted = list if kind.startswith("list") else dict if "Mapping" in kind else each.type
+            if not isinstance(value, wanted):  # type: ignore[arg-type]
                 raise ValueError(f"{each.name} is {value!r}")
     if wrong := [each for each in ids if each and not is_hub_id(each)]:
         raise ValueError(f"{wrong[0]!r} is no id of the Hub")

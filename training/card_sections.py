@@ -6,7 +6,7 @@ from typing import Any
 
 from ..processing.languages import LANGUAGES
 from ..processing.processing_triglot import MAX_AUDIO_SECONDS
-from .card_facts import LANGUAGE_MODEL, CardFacts, whole_licence
+from .card_facts import LANGUAGE_MODEL, CardFacts, listed, whole_licence
 from .card_record import Part, Run
 from .card_scores import check_pairs, commands, escaped, score_table
 from .evaluate_questions import EVALUATION_TASKS
@@ -39,8 +39,8 @@ def _about(facts: CardFacts) -> str:
     size = _millions(facts, LANGUAGE_MODEL)
     sizes = {name: _millions(facts, name) for name in facts.configs if name != LANGUAGE_MODEL}
     others = [f"its {_said(name)}{f' ({much})' if much else ''}" for name, much in sizes.items()]
-    text = f"A decoder-only transformer{f' of {size} parameters' if size else ''} that reads and writes {_and(kinds)} tokens"
-    text += f", with {_and(others)}" if others else ""
+    text = f"A decoder-only transformer{f' of {size} parameters' if size else ''} that reads and writes {listed(kinds)} tokens"
+    text += f", with {listed(others)}" if others else ""
     return f"{text}. Languages: {_languages(facts)}."
 
 
@@ -54,7 +54,7 @@ def _about_adapter(facts: CardFacts) -> str:
 
 
 def _languages(facts: CardFacts) -> str:
-    return _and([LANGUAGES.get(code, code) for code in facts.languages])
+    return listed([LANGUAGES.get(code, code) for code in facts.languages])
 
 
 # ---- how it is used
@@ -177,7 +177,7 @@ def _scores(facts: CardFacts) -> str:
         )
     missing = [name for name in before if name not in reports]
     if missing:
-        notes.append(f"Not measured again after training: {_and(missing)}.")
+        notes.append(f"Not measured again after training: {listed(missing)}.")
     if not reports:
         notes.append("The checkpoint itself was not measured yet.")
     judges = {
@@ -187,7 +187,7 @@ def _scores(facts: CardFacts) -> str:
     }
     if judges:
         notes.append(
-            f"Spoken output was read by a recogniser ({_and(sorted(judges))}), whose own errors are counted against the model."
+            f"Spoken output was read by a recogniser ({listed(sorted(judges))}), whose own errors are counted against the model."
         )
     asked = [_asked(name, results) for name, results in reports.items()]
     lines = [*commands(before), *(line for line in commands(reports) if line not in commands(before))]
@@ -223,7 +223,9 @@ def _run(number: int, run: Run, count: int) -> str:
     blocks = [said]
     if run.settings:
         blocks.append(
-            "Settings: " + ", ".join(f"{name} {_value(value)}" for name, value in run.settings.items()) + "."
+            "Settings: "
+            + ", ".join(f"{name} {_value(value)}" for name, value in run.settings.items() if value != "")
+            + "."
         )
     if run.sources:
         blocks.append(_sources(run.sources))
@@ -264,9 +266,7 @@ def _minutes(value: Any) -> str:
 
 def _limits(facts: CardFacts) -> str:
     record = facts.record
-    lines = [
-        f"It was made for {_languages(facts)}, and for what its training data is about; anything else comes out as the nearest thing it knows."
-    ]
+    lines = [f"It was made for {_languages(facts)}, and for what its training data is about; expect no more."]
     if facts.hears:
         lines.append(f"Sound of more than {MAX_AUDIO_SECONDS:.0f} s at a time is refused.")
     if (
@@ -279,9 +279,9 @@ def _limits(facts: CardFacts) -> str:
     can = [name for name, task in EVALUATION_TASKS.items() if _can(facts, task)]
     unmeasured = [name for name in can if name not in measured]
     if unmeasured:
-        lines.append(f"Not measured: {_and(unmeasured)}.")
+        lines.append(f"Not measured: {listed(unmeasured)}.")
     if facts.speaks or facts.draws:
-        what = _and([name for name, can in (("speech", facts.speaks), ("pictures", facts.draws)) if can])
+        what = listed([name for name, can in (("speech", facts.speaks), ("pictures", facts.draws)) if can])
         lines.append(
             f"The {what} it makes {'is' if what == 'speech' else 'are'} synthetic: say so where you pass it on, and ask before you use a person's voice."
         )
@@ -337,8 +337,3 @@ def _said(name: str) -> str:
 
 def _value(value: Any) -> str:
     return f"`{value}`" if isinstance(value, str) else str(value)
-
-
-def _and(words: Sequence[str]) -> str:
-    """ "a, b and c"."""
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

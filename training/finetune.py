@@ -203,8 +203,8 @@ def _card_run(
     """This run as the card tells it; of the maker's own datasets no more than their names."""
     names = ("tasks", "both_directions", "lora_rank", "trained_rows", "quantized", "max_steps", "batch_size", "accumulation",
              "pack_length", "learning_rate", "optimizer")  # fmt: skip
-    told = [
-        {"name": each.name, "dataset": hub_id(each.dataset) or "", "layout": each.layout, "rows": each.rows, "hours": each.hours,
+    told: list[Mapping[str, Any]] = [
+        {"name": each.name, "dataset": each.hub_id, "layout": each.layout, "rows": each.rows, "hours": each.hours,
          "share": each.share}
         for each in sources
     ]  # fmt: skip

@@ -88,7 +88,9 @@ def write_card(
     written = cleaned(
         dataclasses.replace(
             begun,
-            **{name: value for name, value in {**changes, "license": chosen}.items() if value},
+            name=changes.get("name") or begun.name,
+            license=chosen,
+            repo_id=changes.get("repo_id") or begun.repo_id,
             reports={**begun.reports, **(reports or {})},
             base_reports={**begun.base_reports, **(base_reports or {})},
             weights=weights,
@@ -142,7 +144,7 @@ def _text(file: Path, facts: CardFacts) -> str:
         return f"---\n{_yaml(_metadata(facts))}\n---\n\n{body}\n"
     content = file.read_text(encoding="utf-8-sig")
     try:
-        before = ModelCard(content).data
+        before: Any = ModelCard(content).data
     except (ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise TriglotError(f"The metadata of {file} cannot be read ({error}); mend or delete the card.") from error
     found = _METADATA.match(content)

@@ -230,7 +230,8 @@ def hardware() -> str:
     processes = int(os.environ.get("WORLD_SIZE", 1))
     each = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     if not each:
-        each = f"{torch.get_num_threads()} threads of a CPU ({platform.machine()})"
+        threads = torch.get_num_threads()
+        each = f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
     return f"{processes} x {each}" if processes > 1 else each
 
 

@@ -24,6 +24,7 @@ from .data.mixture_facts import source_facts
 from .data.source_rows import settings_of, tokenise_source
 from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
+from .licences import hub_id
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .runs import MOST_LISTED, SKIPPED_FILE, check_writable
 
@@ -93,6 +94,7 @@ def _begin(mixture: Mixture, fingerprints: Mapping[str, str], folder: Path, shar
         "temperature": mixture.temperature,
         **fingerprints,
         "shard_rows": shard_rows,
+        "hub_ids": {source.name: hub_id(source.dataset) or "" for source in mixture.sources},
         "settings": {source.name: settings_of(dataclasses.replace(source, weight=1.0)) for source in mixture.sources},
     }
     file = folder / MIXTURE_FILE

@@ -208,13 +208,12 @@ def test_the_licence_of_the_whole():
     assert whole("mit", language_model=QWEN) == ("mit", []) and whole(language_model=QWEN) == ("apache-2.0", [])
     licence, warnings = whole("apache-2.0", language_model=QWEN, speech_tokenizer=MHUBERT)
     assert licence == "cc-by-nc-sa-4.0" and len(warnings) == 2
-    assert (
-        "Speech tokenizer comes from utter-project/mHuBERT-147" in warnings[0] and "no commercial use" in warnings[0]
-    )
+    assert "utter-project/mHuBERT-147, of which this has the speech tokenizer, is under cc-by-nc-sa-4.0" in warnings[0]
     assert "chosen was apache-2.0" in warnings[1]
     unknown = Part("my_encoder", "", "unknown", "no card says it")
     assert whole(speech_tokenizer=unknown)[0] == "unknown" and whole("mit", speech_tokenizer=unknown)[0] == "mit"
-    assert "licence of my_encoder" in whole("mit", speech_tokenizer=unknown)[1][0]
+    [warning] = whole("mit", speech_tokenizer=unknown, language_model=unknown)[1]
+    assert "licence of my_encoder, of which this has the speech tokenizer and language model, is unknown" in warning
     assert whole(speech_tokenizer=unknown, language_model=MHUBERT)[0] == "cc-by-nc-sa-4.0"
 
 
@@ -223,7 +222,8 @@ def test_a_non_commercial_part_is_told_in_the_card_and_on_the_screen(checkpoint,
     assert main(["card", str(checkpoint), "--license", "Apache-2.0"]) == 0
     printed = capsys.readouterr()
     assert (
-        printed.out.strip() == str(checkpoint / "README.md") and "warning: Speech tokenizer comes from" in printed.err
+        printed.out.strip() == str(checkpoint / "README.md")
+        and "warning: utter-project/mHuBERT-147, of which" in printed.err
     )
     card = ModelCard.load(checkpoint / "README.md")
     assert card.data.license == "cc-by-nc-sa-4.0" and card.text.count("> **Warning:**") == 2

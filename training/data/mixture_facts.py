@@ -20,7 +20,7 @@ class SourceFacts:
 
     Attributes:
         name: In the mixture.
-        dataset: As the sources' file names it, with the path of a folder or file.
+        hub_id: Of its dataset, where that is one of the Hub; else "".
         layout: Packaged layout that it was read by; "" for none.
         rows: Token rows.
         skipped: {"row", "why"} of those that could not be used.
@@ -29,7 +29,7 @@ class SourceFacts:
     """
 
     name: str
-    dataset: str
+    hub_id: str
     layout: str
     rows: int
     skipped: list[Mapping[str, Any]]
@@ -50,10 +50,10 @@ def source_facts(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Source
         count[row["source"]] += 1
     whole = sum(taken.values())
     for name in mixture["sources"]:
-        settings = json.loads(mixture["settings"][name])
+        layout, hub = json.loads(mixture["settings"][name])["layout"], mixture.get("hub_ids", {}).get(name, "")
         shards = [shard_facts(path) for path in finished_shards(folder / name) or ()]
         skipped = [entry for shard in shards for entry in shard["skipped"]]
         hours = sum(shard["seconds"] for shard in shards) / 3600
         share = taken[name] / whole if whole else 0.0
-        found.append(SourceFacts(name, settings["dataset"], settings["layout"], count[name], skipped, hours, share))
+        found.append(SourceFacts(name, hub, layout, count[name], skipped, hours, share))
     return found
