@@ -141,7 +141,7 @@ def _text(file: Path, facts: CardFacts) -> str:
     sections = card_sections(facts)
     if not file.is_file():
         body = "\n\n".join([f"# {facts.record.name}", *(_marked(name, text) for name, text in sections.items())])
-        return f"---\n{_yaml(_metadata(facts))}\n---\n\n{body}\n"
+        return f"---\n{_metadata(facts).to_yaml()}\n---\n\n{body}\n"
     content = file.read_text(encoding="utf-8-sig")
     try:
         before: Any = ModelCard(content).data
@@ -159,7 +159,9 @@ def _text(file: Path, facts: CardFacts) -> str:
         return _marked(match[1], sections[match[1]]) if match[1] in sections else match[0]
 
     body = _SECTION.sub(renewed, body)
-    return f"---\n{_yaml(_merged(before, _metadata(facts), own))}\n---\n{body}"
+    merged = _merged(before, _metadata(facts), own)
+    order = list(yaml.safe_load(found[1]) or ()) if found else None
+    return f"---\n{merged.to_yaml(original_order=order)}\n---\n{body}"
 
 
 def _marked(name: str, text: str) -> str:
@@ -224,10 +226,6 @@ def _merged(before: ModelCardData, made: ModelCardData, own: bool) -> ModelCardD
 
 def _list(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
-
-
-def _yaml(data: ModelCardData) -> str:
-    return data.to_yaml()
 
 
 # ---- command line

@@ -145,6 +145,10 @@ def test_a_card_without_marks_keeps_its_text_and_its_metadata(checkpoint):
     assert again.text.strip() == body.strip() and again.data.license == "apache-2.0"
     assert (again.data.language, again.data.pipeline_tag) == (["en"], "translation")
     assert again.data.tags[:2] == ["mine", "triglot"] and len(again.data.eval_results) == 4
+    renewed = card.read_text()
+    write_card(checkpoint)
+    assert card.read_text() == renewed
+    assert list(metadata_load(card))[:4] == ["language", "license", "pipeline_tag", "tags"]  # in the author's order
     # figures of other data stay, those of the same are renewed, and a marked section is filled
     card.write_text(
         card.read_text().replace("My own words.", f"My own words.\n\n<!-- triglot card: scores -->\n{END}")
