@@ -8,7 +8,9 @@ from transformers import AutoTokenizer
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
+from .card_record import CardRecord
 from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer
+from .model_card import card_beside
 
 
 def assemble_checkpoint(
@@ -19,6 +21,7 @@ def assemble_checkpoint(
     output_dir: str | os.PathLike,
     languages: list[str],
     image_tokenizer_dir: str | os.PathLike | None = None,
+    record: CardRecord | None = None,
 ) -> Path:
     """Writes the folder whole or not at all, every part in the precision it was saved in.
 
@@ -30,6 +33,7 @@ def assemble_checkpoint(
         output_dir: The checkpoint; an older one there is replaced.
         languages: ISO codes it was trained on, the default one first.
         image_tokenizer_dir: The image tokenizer whose codes it was trained on; None where it neither sees nor draws.
+        record: What its card is to say of it; None for a checkpoint without a card.
 
     Raises:
         TriglotError: parts whose fingerprints or sizes do not fit.
@@ -50,4 +54,6 @@ def assemble_checkpoint(
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
+        if record is not None:
+            card_beside(output_dir, partial, record)
     return Path(output_dir)

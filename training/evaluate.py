@@ -26,9 +26,10 @@ from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
 from ..provenance import synthetic
 from ..version import __version__
+from .checkpoint_files import weights_digest
 from .data.load_rows import load_rows
 from .data.sources import field_rows, load_sources
-from .evaluate_arguments import DEFAULT_TASKS, PICTURE_TASKS, add_arguments
+from .evaluate_arguments import DEFAULT_TASKS, PICTURE_TASKS, add_arguments, command_line
 from .evaluate_models import Answer, CheckpointUnderTest, Question, at_judge_rate, load_judge, load_speaker_model
 from .evaluate_questions import (
     CONTROL,
@@ -71,6 +72,7 @@ def evaluate_checkpoint(
     device: str | None = None,
     generate_kwargs: Mapping[str, Any] | None = None,
     progress: bool = True,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Measures a checkpoint and writes what it found.
 
@@ -93,10 +95,11 @@ def evaluate_checkpoint(
         device: None for a GPU where there is one.
         generate_kwargs: For `model.generate`, beside the checkpoint's own generation config.
         progress: Whether to show a bar.
+        command: That gave these numbers, for those who read them.
 
     Returns:
-        What results.json holds: {"checkpoint", "tasks": {task: see `report.summarise`}, "signatures", "settings",
-        "versions", "fingerprints"}.
+        What results.json holds: {"checkpoint", "weights": their digest, "command", "tasks": {task: see `report.summarise`},
+        "signatures", "settings", "versions", "fingerprints"}.
 
     Raises:
         TriglotError: an unknown task, rows that are empty or lack columns, a language the checkpoint does not know, a
@@ -137,6 +140,8 @@ def evaluate_checkpoint(
         measured = dict.fromkeys(key for summary in summaries.values() for key in summary["mean"])
         results = {
             "checkpoint": os.fspath(checkpoint),
+            "weights": weights_digest(checkpoint),
+            "command": command,
             "tasks": summaries,
             "signatures": signatures(list(measured)),
             "settings": {
@@ -330,6 +335,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         keep_audio=arguments.keep_audio,
         device=arguments.device,
         generate_kwargs={"guidance_scale": arguments.guidance} if arguments.guidance is not None else None,
+        command=command_line(arguments),
     )
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return results

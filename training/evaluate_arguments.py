@@ -1,6 +1,7 @@
 """The arguments of `triglot evaluate`. Imports nothing else of the package, so that `triglot --help` is instant."""
 
 import argparse
+import shlex
 
 # keys of EVALUATION_TASKS
 PICTURE_TASKS = ("CAPTION", "T2I", "speech to image", "image to speech")
@@ -42,6 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="scale of classifier-free guidance of what is drawn (default: that of the checkpoint)",
     )
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
+
+
+def command_line(arguments: argparse.Namespace) -> str:
+    """The command whose arguments these are, those left out that are as they are by default."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    known = vars(parser.parse_args([arguments.checkpoint, "--rows", arguments.rows, "--out", arguments.out]))
+    words = ["triglot", "evaluate", arguments.checkpoint]
+    for name in known:
+        value = getattr(arguments, name)
+        if name != "checkpoint" and value != parser.get_default(name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
 
 
 def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,16 +25,21 @@ from ..modeling.language_model.modeling_triglot import TriglotForConditionalGene
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_file, whole_folder
+from .card_record import CardRecord, Run, record_of
+from .checkpoint_files import weights_digest
 from .data.mixture import held_tasks, read_mixture, read_mixture_file
+from .data.mixture_facts import SourceFacts, source_facts
 from .data.packing import PackedRows
 from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
+from .licences import CARD_FILE, hub_id, short_name
 from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_stock
+from .model_card import card_beside
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments, read_setting, read_settings
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, full_disk_told, open_run, sharding, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, full_disk_told, hardware, open_run, sharding, trainer_arguments
 from .train_lm import parse_task_weights
 
 ROWS = ("none", "media", "seen", "new")
@@ -171,14 +177,42 @@ def finetune(
         loss=WeighedLoss(processor.modalities[0]["size"], arguments.media_weight),
         tasks=list(weights),
     )
-    facts = {"from": checkpoint, "learns from": amount, **held_facts(examples)}
-    train_and_report(trainer, last, arguments, facts)
+    learnt = {"learns from": amount, **held_facts(examples)}
+    start = time.monotonic()
+    train_and_report(trainer, last, arguments, {"from": checkpoint, **learnt})
+    minutes = (time.monotonic() - start) / 60
     trained = trainer.whole_model()
     if trained is not None:
         with full_disk_told(output_dir, "make room and start again: training is done, what it made will be written."):
-            _write(trained, processor, checkpoint, output_dir, arguments)
+            run = _card_run(checkpoint, output_dir, arguments, seed, learnt, source_facts(Path(tokens_dir), rows))
+            stage = "finetune, since it was last started" if last else "finetune"
+            run = dataclasses.replace(run, stages={stage: {"minutes": round(minutes, 2), "hardware": hardware()}})
+            _write(trained, processor, checkpoint, output_dir, arguments, run)
     trainer.accelerator.wait_for_everyone()
     return output_dir / CHECKPOINT
+
+
+def _card_run(
+    checkpoint: str,
+    output_dir: Path,
+    arguments: FinetuneArguments,
+    seed: int,
+    learnt: Mapping[str, str],
+    sources: Sequence[SourceFacts],
+) -> Run:
+    """This run as the card tells it; of the maker's own datasets no more than their names."""
+    names = ("tasks", "both_directions", "lora_rank", "trained_rows", "quantized", "max_steps", "batch_size", "accumulation",
+             "pack_length", "learning_rate", "optimizer")  # fmt: skip
+    told: list[Mapping[str, Any]] = [
+        {"name": each.name, "dataset": each.hub_id, "layout": each.layout, "rows": each.rows, "hours": each.hours,
+         "share": each.share}
+        for each in sources
+    ]  # fmt: skip
+    return Run(
+        "finetune", output_dir.absolute().name, seed, base=short_name(checkpoint), base_id=hub_id(checkpoint) or "",
+        base_weights=weights_digest(checkpoint) or "", settings={name: getattr(arguments, name) for name in names}, learnt=learnt,
+        sources=told,
+    )  # fmt: skip
 
 
 def _allowed(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
@@ -251,36 +285,59 @@ def lora_config(model: Any, arguments: FinetuneArguments, ids: Sequence[int]) ->
 
 
 def _write(
-    trained: Any, processor: TriglotProcessor, checkpoint: str, output_dir: Path, arguments: FinetuneArguments
+    trained: Any,
+    processor: TriglotProcessor,
+    checkpoint: str,
+    output_dir: Path,
+    arguments: FinetuneArguments,
+    run: Run,
 ) -> None:
-    """The adapter, if there is one, and the whole checkpoint with it merged."""
+    """The adapter, if there is one, and the whole checkpoint with it merged; a card in each."""
+    record = record_of(checkpoint, processor.codecs.names).after(run)
     if arguments.lora_rank:
-        save_adapter(trained, processor, output_dir / ADAPTER, checkpoint)
+        save_adapter(trained, processor, output_dir / ADAPTER, checkpoint, record)
         if arguments.quantized:  # merging into 4 bits would lose what was learnt
             plain = dataclasses.replace(arguments, quantized=False)
             trained = PeftModel.from_pretrained(_load_model(checkpoint, plain), str(output_dir / ADAPTER))
         trained = trained.merge_and_unload()
-    _save_checkpoint(trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT)
+    _save_checkpoint(
+        trained.to(getattr(torch, arguments.dtype)), processor, checkpoint, output_dir / CHECKPOINT, record
+    )
 
 
-def save_adapter(model: PeftModel, processor: TriglotProcessor, folder: Path, checkpoint: str) -> None:
-    """Writes the adapter, with the modalities (their fingerprints among them) and languages that it was trained for."""
+def save_adapter(
+    model: PeftModel, processor: TriglotProcessor, folder: Path, checkpoint: str, record: CardRecord
+) -> None:
+    """Writes the adapter, with the modalities (their fingerprints among them) and languages that it was trained for.
+
+    Args:
+        model: With the adapter in it.
+        processor: Of the checkpoint.
+        folder: Of the adapter.
+        checkpoint: Folder or Hub id that it belongs to.
+        record: What its card is to say.
+    """
     facts = {"checkpoint": checkpoint, "modalities": processor.modalities, "languages": processor.languages}
     with whole_folder(folder) as partial:
         model.save_pretrained(str(partial))
         with whole_file(partial / FACTS_FILE) as file:
             file.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        (partial / CARD_FILE).unlink(missing_ok=True)  # PEFT's, a form to fill in
+        card_beside(folder, partial, record)
     size = sum(file.stat().st_size for file in folder.iterdir()) / 2**20
     print(f"{folder}: {size:.1f} MB")
 
 
-def _save_checkpoint(model: Any, processor: TriglotProcessor, checkpoint: str, folder: Path) -> None:
+def _save_checkpoint(
+    model: Any, processor: TriglotProcessor, checkpoint: str, folder: Path, record: CardRecord
+) -> None:
     """The whole Hub folder; codecs in the precision that they were saved in."""
     for name in processor.codecs.names:
         processor.codecs.set(name, AutoModel.from_pretrained(checkpoint, subfolder=name, dtype="auto"))
     with whole_folder(folder) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
+        card_beside(folder, partial, record)
 
 
 def run(arguments: argparse.Namespace) -> Path:

@@ -25,9 +25,11 @@ from ..modeling.tokenizers.modeling_codec_units import CodecUnits, codec_setting
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.whole_files import whole_folder
+from .card_record import CardRecord, Part, Run
 from .data.load_rows import open_rows
 from .load_parts import load_speech_tokenizer, load_stock
 from .memory_plan import TrainingSetup, as_table, plan_memory
+from .model_card import card_beside
 from .runs import given_settings
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, make_model, make_processor
@@ -154,8 +156,26 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         processor.save_pretrained(partial)
         if codec_units is not None and decoder is None:
             codec_units.save_pretrained(partial / "speech_codec")
+        card_beside(out, partial, _record(arguments, seed))
     shutil.rmtree(scratch, ignore_errors=True)
     return out
+
+
+def _record(arguments: InitArguments, seed: int) -> CardRecord:
+    """Where the parts come from, for the card."""
+    speech = arguments.speech_tokenizer or arguments.speech_encoder or arguments.codec
+    parts = {"language_model": Part.of_model(arguments.text_llm), "speech_tokenizer": Part.of(speech)}
+    if arguments.codec:
+        parts["speech_codec" if arguments.speech_tokenizer or arguments.speech_encoder else "speech_decoder"] = (
+            Part.of(arguments.codec)
+        )
+    settings = {name: getattr(arguments, name) for name in ("init", "levels")}
+    if arguments.speech_encoder:
+        settings = {
+            name: getattr(arguments, name) for name in ("init", "layer", "frame_rate", "codebook_size", "max_frames")
+        }
+    run = Run("init", Path(arguments.out).absolute().name, seed, settings=settings)
+    return CardRecord(run.name, parts=parts, runs=[run])
 
 
 def _check_tokenizer(tokenizer: Any, where: str) -> None:

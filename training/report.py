@@ -219,11 +219,11 @@ def markdown(results: Mapping[str, Any]) -> str:
     lines = [_row(head), _row(["---", "---", *["---:"] * (len(head) - 2)])]
     for name, task in tasks.items():
         mean, worst = task["mean"], task["worst"]
-        lines.append(_row([name, "**mean**", str(task["items"]), *(_cell(key, mean.get(key)) for key in columns)]))
+        lines.append(_row([name, "**mean**", str(task["items"]), *(cell(key, mean.get(key)) for key in columns)]))
         if len(task["directions"]) > 1:
-            lines.append(_row([name, "worst", "", *(_cell(key, worst.get(key)) for key in columns)]))
+            lines.append(_row([name, "worst", "", *(cell(key, worst.get(key)) for key in columns)]))
         for direction, found in task["directions"].items():
-            cells = (_cell(key, found.get(key)) for key in columns)
+            cells = (cell(key, found.get(key)) for key in columns)
             lines.append(_row([name, direction, str(found["items"]), *cells]))
     settings = results["settings"]
     judged = (
@@ -272,8 +272,8 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _cell(key: str, found: Mapping[str, Any] | None) -> str:
-    """ "1.3 [0.8, 2.0]"."""
+def cell(key: str, found: Mapping[str, Any] | None) -> str:
+    """ "1.3 [0.8, 2.0]", with the direction behind it where `found` names one; "" where nothing was measured."""
     if found is None or found["value"] is None:
         return ""
     measure = MEASURES[key]

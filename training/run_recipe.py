@@ -5,7 +5,7 @@
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages of the second line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
-not say is as in `lm`. `speech_decoder: soundstorm` puts that one into the checkpoint;
+not say is as in `lm`. `speech_decoder: soundstorm` puts that one into the checkpoint; `license: apache-2.0` goes into its card;
 `spoken_text:` stands in place of `data:` where the sentences come from text files;
 `speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
@@ -28,13 +28,16 @@ from ..processing.languages import language_name
 from ..processing.task_formats import TASKS
 from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
+from .card_record import CardRecord, Part, Run
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
 from .data.spoken_text import SpokenTextArguments, SpokenTextRows, parallel_sentences, spoken_text
 from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, write_shards
 from .data.token_shards import read_rows
+from .licences import check_licence
 from .recipe import parse_arguments
-from .runs import plain_settings, with_later_settings
+from .run_report import read_facts
+from .runs import hardware, plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
@@ -78,7 +81,7 @@ OPTIONAL = (
 )
 DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
-HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
+HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
 TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
 # of `lm`, for `lm_more` as well
@@ -100,6 +103,7 @@ class Recipe:
         stages: {stage: its frozen arguments}, those that run, in order.
         speech_tokenizer: Folder of a tokenizer that is there already; None for that of the stage kmeans.
         speech_decoder: The stage whose decoder goes into the checkpoint.
+        license: That its maker gives the checkpoint, as the Hub writes it; "" for none.
     """
 
     name: str
@@ -108,6 +112,7 @@ class Recipe:
     stages: Mapping[str, Any]
     speech_tokenizer: str | None = None
     speech_decoder: str = "decoder"
+    license: str = ""
 
 
 def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None = None) -> Recipe:
@@ -161,8 +166,9 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
     if {"soundstorm", "audiolm"} & set(stages) and "codec" not in stages:
         raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
+    license = check_licence(str(header["license"])) if header.get("license") else ""
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
-    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder)
+    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder, license)
 
 
 def _gone_on(lm: Any, more: Any, name: str) -> dict[str, Any]:
@@ -214,6 +220,15 @@ def run_recipe(recipe: Recipe, stage: str | None = None) -> Path:
     return runner.assemble() if "lm" in recipe.stages else recipe.output_dir
 
 
+def _changed(arguments: Any) -> dict[str, Any]:
+    """The settings of a stage that are not as they are by default."""
+    return {
+        name: value
+        for name, value in plain_settings(arguments).items()
+        if value != plain_settings(type(arguments)())[name]
+    }
+
+
 class _Runner:
     def __init__(self, recipe: Recipe):
         self.recipe, self.root = recipe, recipe.output_dir
@@ -234,6 +249,11 @@ class _Runner:
         """Folder of the image tokenizer; None for a recipe without pictures."""
         made = [self.folder(stage) for stage in IMAGE_TOKENIZERS if stage in self.recipe.stages]
         return made[0] if made else None
+
+    @property
+    def _last_lm(self) -> Path:
+        """Folder of the language model that goes into the checkpoint."""
+        return self.folder("lm_more" if "lm_more" in self.recipe.stages else "lm")
 
     @property
     def dataset(self):
@@ -283,7 +303,8 @@ class _Runner:
         }
         steps[stage](self.recipe.stages[stage])
         minutes = (time.monotonic() - start) / 60
-        record = {"stage": stage, "settings": settings, "seed": self.recipe.seed, "minutes": round(minutes, 2)}
+        record = {"stage": stage, "settings": settings, "seed": self.recipe.seed, "minutes": round(minutes, 2),
+                  "hardware": hardware()}  # fmt: skip
         with whole_file(done) as partial:
             partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
         print(f"[{stage}] finished in {minutes:.1f} min")
@@ -291,16 +312,32 @@ class _Runner:
     def assemble(self) -> Path:
         """The stages' results -> `output_dir/checkpoint`."""
         checkpoint = assemble_checkpoint(
-            self.folder("lm_more" if "lm_more" in self.recipe.stages else "lm"),
+            self._last_lm,
             self.folder("text_tokenizer"),
             self.speech_tokenizer,
             self.folder(self.recipe.speech_decoder),
             self.root / "checkpoint",
             self.recipe.stages["lm"].languages.split(),
             self.image_tokenizer,
+            self._record(),
         )
         print(f"[checkpoint] {checkpoint}")
         return checkpoint
+
+    def _record(self) -> CardRecord:
+        """What the card of the checkpoint is to say: where its parts come from, what they learnt from, how long it took."""
+        recipe, lm = self.recipe, self.recipe.stages["lm"]
+        parts = {name: Part() for name in ("speech_decoder", *(["image_tokenizer"] if self.image_tokenizer else []))}
+        parts["language_model"] = Part.of_model(lm.text_model) if lm.text_model else Part()
+        parts["speech_tokenizer"] = Part.of(self.speech_tokenizer) if recipe.speech_tokenizer else Part()
+        stages = {}
+        for name in recipe.stages:
+            done = json.loads((self.folder(name) / STAGE_FILE).read_text(encoding="utf-8"))
+            stages[name] = {"minutes": done["minutes"], "hardware": done.get("hardware", "")}
+        data = next(name for name in DATA if name in recipe.stages)
+        run = Run("train", recipe.name, recipe.seed, settings=_changed(recipe.stages[data]), stages=stages,
+                  learnt=read_facts(self._last_lm / "checkpoints"))  # fmt: skip
+        return CardRecord(recipe.name, recipe.license, parts=parts, runs=[run])
 
     # ---- one method a stage
 

@@ -72,6 +72,15 @@ def train_and_report(
         _draw(log, folder / "curves.png")
 
 
+def read_facts(checkpoints: Path) -> dict[str, str]:
+    """What a finished run learnt from, {what: value}; {} where no summary lies beside its checkpoints."""
+    try:
+        facts = json.loads((checkpoints / SUMMARY_FILE).read_text(encoding="utf-8"))["facts"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {str(name): str(value) for name, value in facts.items()}
+
+
 class _Finished(Exception):
     """Nothing is left to train."""
 

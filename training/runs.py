@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import os
+import platform
 import shutil
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -222,6 +223,16 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         data_seed=seed,
         **more,
     )
+
+
+def hardware() -> str:
+    """What trains here, in words: GPUs by their names, or threads of a CPU, of each process."""
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    each = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    if not each:
+        threads = torch.get_num_threads()
+        each = f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
+    return f"{processes} x {each}" if processes > 1 else each
 
 
 def trackers() -> list[str]:

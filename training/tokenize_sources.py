@@ -11,7 +11,6 @@ import json
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ import numpy as np
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.mixture import MIXTURE_FILE, finished_shards, held_tasks, read_mixture
+from .data.mixture_facts import source_facts
 from .data.source_rows import settings_of, tokenise_source
 from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
+from .licences import hub_id
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .runs import MOST_LISTED, SKIPPED_FILE, check_writable
 
@@ -93,6 +94,7 @@ def _begin(mixture: Mixture, fingerprints: Mapping[str, str], folder: Path, shar
         "temperature": mixture.temperature,
         **fingerprints,
         "shard_rows": shard_rows,
+        "hub_ids": {source.name: hub_id(source.dataset) or "" for source in mixture.sources},
         "settings": {source.name: settings_of(dataclasses.replace(source, weight=1.0)) for source in mixture.sources},
     }
     file = folder / MIXTURE_FILE
@@ -140,18 +142,11 @@ def write_summary(mixture: Mixture, folder: Path) -> None:
         "| source | rows | skipped | sound, h | weight | taken, % |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    taken, count = Counter[str](), Counter[str]()
-    for row in rows:
-        taken[row["source"]] += row["weight"]
-        count[row["source"]] += 1
-    for source in mixture.sources:
-        facts = [shard_facts(path) for path in finished_shards(folder / source.name) or ()]
-        skipped = [entry for shard in facts for entry in shard["skipped"]]
-        if skipped:
-            listed[source.name] = {"skipped": len(skipped), "first": skipped[:MOST_LISTED]}
-        hours, share = sum(shard["seconds"] for shard in facts) / 3600, taken[source.name] / sum(taken.values())
+    for source, facts in zip(mixture.sources, source_facts(folder, rows)):
+        if facts.skipped:
+            listed[source.name] = {"skipped": len(facts.skipped), "first": facts.skipped[:MOST_LISTED]}
         lines.append(
-            f"| {source.name} | {count[source.name]} | {len(skipped)} | {hours:.2f} | {source.weight:g} | {100 * share:.1f} |"
+            f"| {source.name} | {facts.rows} | {len(facts.skipped)} | {facts.hours:.2f} | {source.weight:g} | {100 * facts.share:.1f} |"
         )
     held = held_tasks(rows)
     tasks = list(dict.fromkeys(task for counts in held.values() for task in counts))

@@ -1,5 +1,5 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
-evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export-code | push.
+evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export-code | push.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -192,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
 
     add_ablation_arguments(ablate)
 
+    card = verb("card", _card, "write the model card of a checkpoint from its files and its reports",
+                "triglot card mine/checkpoint --report mine=report/ --license apache-2.0")  # fmt: skip
+    from .training.card_arguments import add_arguments as add_card_arguments
+
+    add_card_arguments(card)
+
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
     export.add_argument("folder")
@@ -353,6 +359,12 @@ def _ablate(arguments: argparse.Namespace) -> None:
 def _evaluate_alignment(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.alignment_report import run
+    run(arguments)
+
+
+def _card(arguments: argparse.Namespace) -> None:
+    with _training_packages("a model card"):
+        from .training.model_card import run
     run(arguments)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from datasets import Audio, DatasetDict
 
 from triglot import TriglotError
 from triglot.training import evaluate as evaluate_module
+from triglot.training.checkpoint_files import weights_digest
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.evaluate import EVALUATION_TASKS, add_arguments, evaluate_checkpoint, load_rows, run
 from triglot.training.evaluate_arguments import TASK_NAMES
@@ -367,6 +369,10 @@ def test_run_from_the_command_line(random_checkpoint, rows, tmp_path, capsys, mo
     assert list(results["tasks"]) == ["TTS", "S2ST direct", "judge on recordings"]
     items = [json.loads(line) for line in (tmp_path / "out" / "items.jsonl").read_text().splitlines()]
     assert {item["judge"] for item in items} == {"folder"}
+    assert results["weights"] == weights_digest(random_checkpoint) is not None
+    words = shlex.split(results["command"])
+    assert words[:3] == ["triglot", "evaluate", str(random_checkpoint)] and "--seed" not in words
+    assert parsed(*words[2:]) == arguments
     assert "| TTS | **mean** | 2 |" in capsys.readouterr().out
 
 

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from peft import PeftModel
 from safetensors.torch import load_file
 from speech_rows import sound_bytes, tokenised_table
@@ -81,6 +82,17 @@ def test_the_new_checkpoint_is_whole_and_knows_the_language(random_checkpoint, t
     assert "# Finetune: 6 steps" in report and "| lora_rank | 16 |" in report and "* AST: 8 examples, " in report
     facts = json.loads((tmp_path / "adapter" / "triglot_adapter.json").read_text())
     assert facts["languages"] == ["en", "es", "fr"] and facts["modalities"][1]["fingerprint"]
+    card, adapter = (ModelCard.load(where / "README.md") for where in (folder, tmp_path / "adapter"))
+    assert card.data.language == adapter.data.language == ["en", "es", "fr"]
+    assert (card.data.library_name, adapter.data.library_name) == ("transformers", "peft")
+    assert (
+        adapter.data.base_model is None and "More Information" not in adapter.text
+    )  # a folder is nothing for the Hub
+    assert "A LoRA adapter" in adapter.text and 'PeftModel.from_pretrained(base, ".")' in adapter.text
+    for text in (card.text, adapter.text):
+        assert f"`triglot finetune` went on from {random_checkpoint.name}, seed 0." in text and "lora_rank 16" in text
+        assert "| mine | the maker's own | 8 | 0.00 | 100.0 |" in text and "* AST: 8 examples" in text
+        assert str(tmp_path) not in text and "CPU (" in text
     transcribe = pipeline("speech-recognition", model=str(folder))
     assert isinstance(transcribe(sound_bytes(0.6), language="French")["text"], str)
     for part in ("speech_tokenizer", "speech_decoder"):
@@ -191,25 +203,3 @@ def test_the_command_line(random_checkpoint, tokens, tmp_path, capsys):
     assert main([*words, "--set", "lora_alfa=3"]) == 2
     assert "did you mean 'lora_alpha'" in capsys.readouterr().err
     assert main([*words, "--set", "lora_alpha"]) == 2
-
-
-def test_five_minutes_from_a_table_to_a_report(random_checkpoint, tmp_path):
-    """What the README tells of your own data, in its order: wav files and a table, tokens, an adapter, a report."""
-    (tmp_path / "wav").mkdir()
-    lines = ["file\ttext\ttranslation"]
-    for number in range(6):
-        (tmp_path / "wav" / f"{number}.wav").write_bytes(sound_bytes(0.5 + 0.1 * number))
-        lines.append(f"{number}.wav\tun carré {number}\ta square {number}")
-    (tmp_path / "mine.tsv").write_text("\n".join(lines))
-    (tmp_path / "mine.yaml").write_text(
-        'sources:\n  - {name: mine, dataset: mine.tsv, folders: {audio: wav}, columns: {audio: file, transcript: text, '
-        'translated_transcript: translation, source_language: "=fr", target_language: "=en"}}\n'
-    )  # fmt: skip
-    mine, tokens, out = (str(tmp_path / name) for name in ("mine.yaml", "tokens", "mine"))
-    assert main(["tokenize", mine, "--tokenizer", str(random_checkpoint / "speech_tokenizer"), "--out", tokens]) == 0
-    quick = ["--max-steps", "2", "--set", "pack_length=128", "--set", "bf16=false"]
-    assert main(["finetune", str(random_checkpoint), "--tokens", tokens, "--out", out, *quick]) == 0
-    report = ["evaluate", f"{out}/checkpoint", "--rows", mine, "--tasks", "ASR,AST", "--out", str(tmp_path / "report")]
-    assert main(report) == 0
-    measured = json.loads((tmp_path / "report" / "results.json").read_text())["tasks"]
-    assert list(measured["ASR"]["directions"]) == ["fr"] and list(measured["AST"]["directions"]) == ["fr-en"]

@@ -31,6 +31,7 @@ from triglot import CodecDecoder, CodecUnits, FeatureUnits, TriglotForConditiona
 from triglot.cli import main
 from triglot.processing.audio_io import write_audio
 from triglot.processing.errors import TriglotError
+from triglot.training.card_record import read_record
 from triglot.training.init_checkpoint import InitArguments, init_checkpoint
 from triglot.training.train_lm import LmArguments, train_lm
 from triglot.training.train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
@@ -97,7 +98,7 @@ SMALL = {"layer": 2, "codebook_size": 12, "audio": "sound"}
 )
 def test_an_llm_an_encoder_and_a_codec(parts, tmp_path, capsys, llm, encoder, codec):
     out = init_checkpoint(arguments(parts, tmp_path, llm, speech_encoder=encoder, codec=codec, levels=2, **SMALL))
-    printed = capsys.readouterr().out
+    printed, told = capsys.readouterr()
     assert "a training step" in printed and "speech encoder" in printed and "codec" in printed
     model, processor = TriglotForConditionalGeneration.from_pretrained(out), AutoProcessor.from_pretrained(out)
     base = AutoModelForCausalLM.from_pretrained(parts / llm, dtype=torch.bfloat16)
@@ -108,6 +109,11 @@ def test_an_llm_an_encoder_and_a_codec(parts, tmp_path, capsys, llm, encoder, co
     assert model.config.modalities[1] == units.describe_modality()
     assert AutoModel.from_pretrained(out / "speech_codec").config.codec_config["model_type"] == codec
     assert not list(out.rglob("*.bin")) and [path.name for path in tmp_path.iterdir()] == ["new"]
+    record = read_record(out)
+    made_from = {"language_model": llm, "speech_tokenizer": encoder, "speech_codec": codec}
+    assert {name: part.made_from for name, part in record.parts.items()} == made_from
+    assert "warning: The licence of hubert" in told or encoder != "hubert"
+    assert "Assembled from its parts" in (out / "README.md").read_text()
     ids = processor(audio=buzz(1.0), sampling_rate=16_000, task="ASR", source_language="en")["input_ids"]
     loss = model.train()(input_ids=ids, labels=ids).loss
     loss.backward()

@@ -12,6 +12,7 @@ import torch
 import yaml
 from conftest import buzz
 from environments import ROOT
+from huggingface_hub import ModelCard
 from safetensors import safe_open
 from transformers import AutoModel, AutoProcessor, pipeline
 
@@ -62,6 +63,18 @@ def test_a_killed_run_goes_on_and_ends_complete(tmp_path):
     for part, kind in kinds.items():
         with safe_open(checkpoint / f"{part}.safetensors", framework="pt") as tensors:
             assert {tensors.get_slice(name).get_dtype() for name in tensors.keys()} == {kind}  # noqa: SIM118
+    card = ModelCard.load(checkpoint / "README.md")
+    assert (card.data.pipeline_tag, card.data.license, card.data.base_model) == ("any-to-any", None, None)
+    assert (
+        "`triglot train tiny_smoke`, seed 0." in card.text
+        and card.text.count("nothing: trained for this checkpoint") == 4
+    )
+    assert all(f"| {stage} | " in card.text for stage in SMOKE_STAGES) and "CPU (" in card.text
+    assert "* ASR: " in card.text and "made by espeak-ng" in card.text
+    card_file = checkpoint / "README.md"
+    card_file.write_text(card_file.read_text() + "\nMy own words.\n")
+    run_recipe(load_recipe("tiny_smoke", tmp_path))  # assembles it again
+    assert "My own words." in card_file.read_text()
     assert not [
         path for path in checkpoint.parent.iterdir() if "partial" in path.name and path.name.startswith(".checkpoint")
     ]
@@ -110,6 +123,7 @@ def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path)
         ("{codecs: {}}", "unknown stage 'codecs'"),
         ("{lm_more: {}}", "both must be there"),
         ("{lm: {}, lm_more: {hidden_size: 8, languages: en}}", "sets hidden_size, languages"),
+        ("{license: as you like}", "as the Hub writes it"),
     ],
 )
 def test_recipes_that_cannot_be(content, message, tmp_path):

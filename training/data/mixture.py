@@ -48,7 +48,8 @@ def read_mixture(folder: str | os.PathLike) -> list[dict[str, Any]]:
 
 
 def read_mixture_file(folder: Path) -> dict[str, Any]:
-    """{"sources": {name: weight}, "temperature", "tokenizer": fingerprint, "settings"}, with pictures "image_tokenizer" as well.
+    """{"sources": {name: weight}, "temperature", "tokenizer": fingerprint, "hub_ids": {name: of its dataset, or ""}, "settings"}, with pictures
+    "image_tokenizer" as well.
 
     Raises:
         TriglotError: there is none.
