@@ -598,6 +598,30 @@ class TriglotProcessor(ProcessorMixin):
         )
         return processor_dict, rest
 
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        processor_dict: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """The tokenizer: the repository's own, or where there are configs alone that of the text LLM which they name.
+
+        Raises:
+            TriglotError: the text LLM's tokenizer cannot be had.
+        """
+        source = (processor_dict or {}).pop("text_llm", None)
+        if source is None:
+            return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+        elsewhere = {name: kwargs[name] for name in kwargs if name not in ("revision", "subfolder", "_commit_hash")}
+        try:
+            return super()._get_arguments_from_pretrained(source, processor_dict, **elsewhere)
+        except (OSError, ValueError) as error:
+            raise TriglotError(
+                f"{os.fspath(pretrained_model_name_or_path)!r} has configs alone and takes the tokenizer of {source!r}, which cannot be "
+                f"loaded: {str(error).strip().splitlines()[0]}"
+            ) from error
+
 
 def _one_or_all(values: list[Any], one: bool) -> Any:
     return values[0] if one else values
