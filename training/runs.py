@@ -179,7 +179,12 @@ def plain_settings(arguments: Any) -> dict[str, Any]:
 
 def with_later_settings(arguments_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were written down earlier, and for those that the stage lacked then, the defaults."""
-    return {**plain_settings(arguments_class()), **settings}
+    defaults = {
+        field.name: field.default_factory() if field.default is dataclasses.MISSING else field.default  # type: ignore[misc]
+        for field in dataclasses.fields(arguments_class)
+        if (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
+    }
+    return {**json.loads(json.dumps(defaults)), **settings}
 
 
 def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: Any) -> TrainingArguments:
