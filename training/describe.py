@@ -260,7 +260,10 @@ def as_text(found: Description, accelerator: Accelerator | None = None) -> str:
             f"{plan.way:<44} {plan.gpus:>4} {_gib(plan.bytes_each):>12} {plan.tokens_per_second:>10,.0f} "
             f"{1e9 / plan.tokens_per_second / 3600:>7,.1f} h"
         )
-    lines += ["", f"to run on one {accelerator.name} in bfloat16, at most; a loop that starts every step from Python is slower:"]
+    lines += [
+        "",
+        f"to run on one {accelerator.name} in bfloat16, at most; a loop that starts every step from Python is slower:",
+    ]
     lines.append(f"{'reading a prompt':<44} {found.reading_tokens_per_second:>12,.0f} ids/s")
     for batch, pace in found.writing_tokens_per_second.items():
         what = f"writing, {batch} sequence{'s' if batch > 1 else ''} of {CACHE_IDS:,} ids"

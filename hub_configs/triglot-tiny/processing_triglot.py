@@ -329,7 +329,7 @@ class TriglotProcessor(ProcessorMixin):
         generation_mode: str | None = ALL,
         voices: Sequence[Any] | None = None,
         **kwargs: Any,
-    ) -> list[Any]:
+    ) -> Any:
         """Ids -> the pieces in order.
 
         Args:
