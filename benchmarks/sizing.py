@@ -2,7 +2,8 @@
 
     python benchmarks/sizing.py [--peak 989] [--utilisation 0.4] [--length 2048] [--batch 4] [--new-rows 2048]
 
-The memory is `training.memory_plan`'s, which the tests hold against what autograd keeps; the rest is the arithmetic of docs/sizing.md.
+The memory is `training.memory_plan`'s, which the tests hold against what autograd keeps; the rest, the arithmetic of docs/sizing.md, is
+`training.throughput`'s.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import argparse
 from transformers import LlamaConfig
 
 from triglot.training.memory_plan import TrainingSetup, plan_memory
+from triglot.training.throughput import Accelerator, gpu_bytes, training_tokens
 
 SIZES = {
     "1B": {
@@ -28,24 +30,18 @@ GPUS = (1, 8, 64)
 def plan(size: str, trainable: str, gpus: int, arguments: argparse.Namespace) -> tuple[float, float]:
     """GiB on each GPU and tokens a second of all."""
     config = LlamaConfig(**SIZES[size])
-    dtype = "float32" if trainable == "full" else "bfloat16"
     setup = TrainingSetup(
         trainable=trainable,
-        dtype=dtype,
+        dtype="float32" if trainable == "full" else "bfloat16",
         batch_size=arguments.batch,
         length=arguments.length,
         gradient_checkpointing=True,
     )
     memory = plan_memory(config, arguments.new_rows, setup)
-    shared = (memory.weights + memory.gradients + memory.optimizer) / gpus  # FSDP2 shards all three
-    gathered = (
-        0 if gpus == 1 else 2 * 2 * (memory.parameters / config.num_hidden_layers)
-    )  # this layer's and the next one's
-    attention = 6 * config.num_hidden_layers * config.hidden_size * arguments.length  # causal: half of 12 L d T
-    trained_share = 4 if trainable == "full" else 2  # backward: inputs' and weights' gradients, or inputs' alone
-    flops = (2 + 2 + trained_share) * memory.parameters + attention * (1 + 1 / 3)  # forward twice, for checkpointing
-    tokens = gpus * arguments.peak * 1e12 * arguments.utilisation / flops
-    return (shared + gathered + memory.activations + memory.logits) / 2**30, tokens
+    accelerator = Accelerator(peak=arguments.peak, utilisation=arguments.utilisation)
+    return gpu_bytes(memory, config, gpus) / 2**30, training_tokens(
+        memory.parameters, config, setup, gpus, accelerator
+    )
 
 
 def main() -> None:

@@ -27,6 +27,8 @@ from .token_space import Run, TokenSpace
 
 IGNORE = -100  # label of the ids that carry no loss
 NO_SPAN = -1  # padding of output_spans
+ALL = "all"  # generation mode: every piece
+_MODES = {"text": "text", "audio": "speech", "image": "image"}  # transformers' names of what is written
 MAX_AUDIO_SECONDS = 60.0  # s; longer sound would not fit the context of the models here: cut it first
 MOST_VOICE_BYTES = 64_000_000  # of a voice's file, which is loaded whole
 _PUSH_KEYS = ("repo_id", "private", "token", "commit_message", "commit_description", "revision", "create_pr")
@@ -70,6 +72,9 @@ class TriglotProcessor(ProcessorMixin):
         added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._control_ids = frozenset({*tokenizer.all_special_ids, *added})
         self.tokenizer.padding_side = "left"  # prompts are continued; the pipelines' batching reads this too
+        self.tokenizer.init_kwargs["padding_side"] = (
+            "left"  # saved: the stock text-to-audio loads a tokenizer of its own
+        )
 
     # ---- ids of the text tokenizer
 
@@ -120,8 +125,8 @@ class TriglotProcessor(ProcessorMixin):
         """Prompts for `model.generate`.
 
         Args:
-            text: One or several; for MT and TTS, T2I. Beside images: what to do with them, as the tag says it, e.g. "Spanish",
-                "[CAPTION Spanish]" or "CAPTION MT English Hindi"; "" for a caption in the default language.
+            text: One or several; for MT and TTS, T2I. Beside images or audio: what to do with them, as the tag says it, e.g.
+                "Spanish", "[CAPTION Spanish]" or "ASR AST English Hindi"; "" for a caption or a transcript in the default language.
             images: What `load_image` reads, one or several; for CAPTION.
             audio: A path, bytes, an array with `sampling_rate`, the stock pipelines' dict, or a list of these.
             task: "ASR", "AST", "S2ST", "TTS", "MT", "CAPTION", "T2I" or a chain such as "ASR AST S2ST". None: text is to
@@ -142,9 +147,11 @@ class TriglotProcessor(ProcessorMixin):
         """
         if kwargs.pop("padding", True) not in (True, "longest") or kwargs.pop("truncation", False):
             raise TriglotError("Prompts are always padded on the left to the longest and never truncated.")
+        if kwargs.pop("videos", None) is not None:
+            raise TriglotError("Videos are not read; give text, audio or images.")
         if kwargs:
             raise TypeError(f"TriglotProcessor got unknown arguments {sorted(kwargs)}.")
-        if images is not None and text is not None and audio is None:
+        if text is not None and (images is None) != (audio is None):
             task, source_language, target_language = self._asked(text, task, source_language, target_language)
             text = None
         modality, items = self._one_input(text, images, audio)
@@ -300,14 +307,14 @@ class TriglotProcessor(ProcessorMixin):
         return load_image(image, name=name)
 
     def _asked(self, text: Any, task: str | None, source: Any, target: Any) -> tuple[str | None, Any, Any]:
-        """(task, source languages, target languages) of the texts beside images, where the arguments say nothing."""
+        """(task, source languages, target languages) of the texts beside media, where the arguments say nothing."""
         texts = [text] if isinstance(text, str) else list(text) if isinstance(text, (list, tuple)) else [text]
         if not texts or not all(isinstance(item, str) for item in texts):
-            raise TriglotError(f"text beside images is {text!r}; a str is needed, or one for each image.")
+            raise TriglotError(f"text beside images or audio is {text!r}; a str is needed, or one for each of them.")
         tags = [read_tag(item) for item in texts]
         names = {name for name, _ in tags}
         if len(names) > 1:
-            raise TriglotError(f"The texts beside images ask for {sorted(names)}; one task a batch is needed.")
+            raise TriglotError(f"The texts beside media ask for {sorted(names)}; one task a batch is needed.")
         columns = [[*languages, None, None][:2] for _, languages in tags]
         firsts, seconds = (_one_or_all([row[place] for row in columns], isinstance(text, str)) for place in (0, 1))
         return (
@@ -322,33 +329,46 @@ class TriglotProcessor(ProcessorMixin):
         self,
         generated_outputs: Any,
         skip_special_tokens: bool = True,
-        generation_mode: str | None = None,
+        generation_mode: str | None = ALL,
         voices: Sequence[Any] | None = None,
         **kwargs: Any,
-    ) -> list[Any]:
+    ) -> Any:
         """Ids -> the pieces in order.
 
         Args:
             generated_outputs: Ids (T,) or (B, T); a prompt in front is read like the rest.
             skip_special_tokens: Kept for the stock pipelines; control ids are never part of a piece.
-            generation_mode: None for all pieces; "text", "audio" or "image" for those alone.
+            generation_mode: "all" for all pieces. As the stock any-to-any pipeline asks for what was written behind the prompt:
+                "text" or None for its texts, on lines of their own; "audio" or "image" for the last waveform or picture.
             voices: One `Voice` a row for spoken pieces, see `voice`; None for the decoder's own fallback voice.
 
         Returns:
             Pieces of one sequence, or a list of them for each row: str for text, float32 (samples,) at the speech decoder's
-            rate for speech, PIL.Image for pictures.
+            rate for speech, PIL.Image for pictures. In the other modes one str, waveform or picture in place of the pieces.
 
         Raises:
-            TriglotError: ids that do not parse, or a component that is missing.
+            TriglotError: ids that do not parse, that hold nothing of the mode, or a component that is missing.
         """
-        modes = {None: self.space.names, "text": ["text"], "audio": ["speech"], "image": ["image"]}
-        if generation_mode not in modes:
-            raise TriglotError(f"generation_mode is {generation_mode!r}; allowed is None, 'text', 'audio' or 'image'.")
+        if generation_mode != ALL and (generation_mode or "text") not in _MODES:
+            raise TriglotError(
+                f"generation_mode is {generation_mode!r}; allowed is {', '.join(map(repr, (ALL, *_MODES)))} or None."
+            )
         ids = _to_list(generated_outputs)
         single = not ids or not isinstance(ids[0], list)
         rows = [ids] if single else ids
-        voices = voices if voices is not None else [None] * len(rows)
-        runs = [[run for run in self.runs(row) if run.modality in modes[generation_mode]] for row in rows]
+        runs = [self.runs(row) for row in rows]
+        if generation_mode in (None, "text"):
+            texts = [self._written_text(row) for row in runs]
+            return texts[0] if single else texts
+        if generation_mode != ALL:
+            runs = [[self._last_written(row, _MODES[generation_mode])] for row in runs]
+        pieces = self._pieces(runs, voices if voices is not None else [None] * len(rows))
+        if generation_mode != ALL:
+            pieces = [piece for [piece] in pieces]
+        return pieces[0] if single else pieces
+
+    def _pieces(self, runs: Sequence[Sequence[Run]], voices: Sequence[Any]) -> list[list[Any]]:
+        """Runs of each row -> what they stand for; each modality is decoded at once."""
         pieces: list[list[Any]] = [
             [self._text(run.codes) if run.modality == "text" else None for run in row] for row in runs
         ]
@@ -360,12 +380,36 @@ class TriglotProcessor(ProcessorMixin):
                 for (i, j), item in zip(places, media):
                     array = item.detach().float().cpu().numpy()
                     pieces[i][j] = to_picture(array) if modality == "image" else array
-        return pieces[0] if single else pieces
+        return pieces
+
+    def _written(self, runs: Sequence[Run]) -> Sequence[Run]:
+        """The runs behind the prompt, whose tag says what it reads; all of them where there is no tag."""
+        tag, closed, _ = (
+            self._text(runs[0].codes).partition("]") if runs and runs[0].modality == "text" else ("", "", "")
+        )
+        try:
+            name = read_tag(tag)[0] if closed and tag.startswith("[") else ""
+        except TriglotError:
+            name = ""
+        if not name:
+            return runs
+        return runs[1:] if parse_chain(name).source.modality == "text" else runs[2:]
+
+    def _written_text(self, runs: Sequence[Run]) -> str:
+        return "\n".join(self._text(run.codes) for run in self._written(runs) if run.modality == "text")
+
+    def _last_written(self, runs: Sequence[Run], modality: str) -> Run:
+        found = [run for run in self._written(runs) if run.modality == modality]
+        if not found:
+            raise TriglotError(
+                f"Nothing of {modality} was written; choose a task that writes it, e.g. task='TTS' or 'T2I'."
+            )
+        return found[-1]
 
     def post_process_image_text_to_text(
         self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
     ) -> list[str]:
-        """What is written behind the first picture of each row, as the stock image-text-to-text pipeline asks for it.
+        """What is written behind the prompt of each row, as the stock image-text-to-text pipeline asks for it.
 
         Args:
             generated_outputs: Ids (B, T), prompt and answer.
@@ -375,12 +419,7 @@ class TriglotProcessor(ProcessorMixin):
             One str a row; the texts of a chain on lines of their own. "" for a prompt alone.
         """
         ids = _to_list(generated_outputs)
-        texts = []
-        for row in ids if ids and isinstance(ids[0], list) else [ids]:
-            runs = self.runs(row)
-            first = next((place for place, run in enumerate(runs) if run.modality == "image"), -1)
-            texts.append("\n".join(self._text(run.codes) for run in runs[first + 1 :] if run.modality == "text"))
-        return texts
+        return [self._written_text(self.runs(row)) for row in (ids if ids and isinstance(ids[0], list) else [ids])]
 
     def runs(self, ids: Sequence[int]) -> list[Run]:
         """One sequence of ids (T,) -> its runs of text ids and codes in order, control ids left out.
@@ -408,8 +447,8 @@ class TriglotProcessor(ProcessorMixin):
         if rows[0] and all(self._ends_in_speech(row) for row in rows):
             rate = self.speech_decoder().sampling_rate
             waves = [
-                torch.from_numpy(resample(row[-1], rate, self.sampling_rate))
-                for row in self.post_process_multimodal_output(rows, generation_mode="audio")
+                torch.from_numpy(resample(wave, rate, self.sampling_rate))
+                for wave in self.post_process_multimodal_output(rows, generation_mode="audio")
             ]
             return waves[0] if len(waves) == 1 else waves
         return self.tokenizer.decode(token_ids, skip_special_tokens=skip_special_tokens, **kwargs)
@@ -578,6 +617,30 @@ class TriglotProcessor(ProcessorMixin):
             hub_kwargs={key: kwargs.get(key) for key in _HUB_KEYS},
         )
         return processor_dict, rest
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike,
+        processor_dict: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> list[Any]:
+        """The tokenizer: the repository's own, or where there are configs alone that of the text LLM which they name.
+
+        Raises:
+            TriglotError: the text LLM's tokenizer cannot be had.
+        """
+        source = (processor_dict or {}).pop("text_llm", None)
+        if source is None:
+            return super()._get_arguments_from_pretrained(pretrained_model_name_or_path, processor_dict, **kwargs)
+        elsewhere = {name: kwargs[name] for name in kwargs if name not in ("revision", "subfolder", "_commit_hash")}
+        try:
+            return super()._get_arguments_from_pretrained(source, processor_dict, **elsewhere)
+        except (OSError, ValueError) as error:
+            raise TriglotError(
+                f"{os.fspath(pretrained_model_name_or_path)!r} has configs alone and takes the tokenizer of {source!r}, which cannot be "
+                f"loaded: {str(error).strip().splitlines()[0]}"
+            ) from error
 
 
 def _one_or_all(values: list[Any], one: bool) -> Any:

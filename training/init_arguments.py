@@ -33,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-frames", type=int, default=500_000, help="codes' worth of sound for k-means (default: 500000)"
     )
     speech.add_argument("--levels", type=int, default=1, help="RVQ levels of the codec that are told (default: 1)")
+    more = parser.add_argument_group("finished parts beside them")
+    more.add_argument(
+        "--speech-decoder", default="", help="of the tokens of --speech-tokenizer: SoundStorm, AudioLM ..."
+    )
+    more.add_argument("--image-tokenizer", default="", help="for a Triglot that sees and draws")
     plan = parser.add_argument_group("the memory plan")
     plan.add_argument("--plan-only", action="store_true", help="say what a training step takes in memory, and stop")
     plan.add_argument("--plan-trainable", default="full", help="full or lora (default: full)")

@@ -2,7 +2,8 @@
 
     text LLM ─ rows for the speech tokens ─────────────────────────┐
     speech encoder ─ first layers ─ k-means over your sound ─┐     ├─▶ one checkpoint: model, processor, codecs, code
-    codec ─ its encoding half ─ or these are the tokens ─────┴─────┘
+    codec ─ its encoding half ─ or these are the tokens ─────┴─────┤
+    speech decoder, image tokenizer ─ finished, where given ───────┘
 
 Before any weights are loaded a plan says what a training step will take in memory. Then `train_lm` with `text_model` set to the new
 folder goes on from it, in full or with adapters.
@@ -27,7 +28,8 @@ from ..processing.languages import resolve_language
 from ..processing.whole_files import whole_folder
 from .card_record import CardRecord, Part, Run
 from .data.load_rows import open_rows
-from .load_parts import load_speech_tokenizer, load_stock
+from .describe import count_numbers, count_of
+from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer, load_stock
 from .memory_plan import TrainingSetup, as_table, plan_memory
 from .model_card import card_beside
 from .runs import given_settings
@@ -56,6 +58,8 @@ class InitArguments:
     max_frames: int = 500_000
     codec: str = ""  # Mimi, EnCodec or DAC: the speech tokens where no encoder is given, kept beside them where one is
     levels: int = 1  # RVQ levels of the codec that are told
+    speech_decoder: str = ""  # a finished one for these tokens
+    image_tokenizer: str = ""  # a finished one, for a Triglot that sees and draws
     init: str = "mean"  # of the new rows: zero | mean | centroids
     dtype: str = "bfloat16"  # of the LM in the checkpoint
     plan_only: bool = False  # say what a training step takes, and stop
@@ -69,6 +73,10 @@ class InitArguments:
         if not given and not self.codec:
             raise TriglotError(
                 "Give one of speech_tokenizer, speech_encoder and codec: the speech tokens come from there."
+            )
+        if self.speech_decoder and not self.speech_tokenizer:
+            raise TriglotError(
+                "A speech_decoder speaks the tokens that it was trained on: give their speech_tokenizer as well."
             )
         if self.speech_encoder and not self.audio and not self.plan_only:
             raise TriglotError(
@@ -100,24 +108,29 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
     text_config = load_stock(AutoConfig.from_pretrained, arguments.text_llm, "config of a text LLM")
     codec = load_stock(AutoConfig.from_pretrained, arguments.codec, "codec") if arguments.codec else None
     finished = load_speech_tokenizer(arguments.speech_tokenizer) if arguments.speech_tokenizer else None
+    decoder = load_speech_decoder(arguments.speech_decoder) if arguments.speech_decoder else None
+    pictures = load_image_tokenizer(arguments.image_tokenizer) if arguments.image_tokenizer else None
     parts: dict[str, int] = {}
     if finished is not None:
         codes = finished.codebook_size
-        parts["speech tokenizer"] = _count(finished)
+        parts["speech tokenizer"] = count_numbers(finished)[0]
     elif arguments.speech_encoder:
         codes = arguments.codebook_size
         encoder = load_stock(AutoConfig.from_pretrained, arguments.speech_encoder, "speech encoder")
-        parts["speech encoder"] = _count_of(encoder)
+        parts["speech encoder"] = count_of(encoder)
     else:
         codes = arguments.levels * codec_settings(codec)["level_size"]
     if codec is not None:
-        parts["codec"] = _count_of(codec)
-    print(as_table(plan_memory(text_config, codes + SPAN_IDS, setup), parts, setup))
+        parts["codec"] = count_of(codec)
+    given = {"speech decoder": decoder, "image tokenizer": pictures}
+    parts |= {name: count_numbers(part)[0] for name, part in given.items() if part is not None}
+    rows = codes + SPAN_IDS + (0 if pictures is None else pictures.codebook_size + SPAN_IDS - 1)
+    print(as_table(plan_memory(text_config, rows, setup), parts, setup))
     if arguments.plan_only:
         return None
 
     scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
-    decoder = codec_units = None
+    codec_units = None
     units: MediaTokenizer
     whole_codec: PreTrainedModel | None = None
     if arguments.codec:
@@ -127,11 +140,11 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         units = finished
     elif arguments.speech_encoder:
         settings = {name: getattr(arguments, name) for name in ("layer", "frame_rate", "codebook_size", "max_frames")}
-        rows = open_rows(arguments.audio, arguments.split, streaming=True)
-        if isinstance(rows, IterableDataset):
-            rows = rows.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
+        sounds = open_rows(arguments.audio, arguments.split, streaming=True)
+        if isinstance(sounds, IterableDataset):
+            sounds = sounds.shuffle(seed=seed, buffer_size=SHUFFLE_BUFFER)
         units = load_speech_tokenizer(
-            train_kmeans(rows, arguments.speech_encoder, scratch, KmeansArguments(**settings), seed=seed)
+            train_kmeans(sounds, arguments.speech_encoder, scratch, KmeansArguments(**settings), seed=seed)
         )
     else:
         assert codec_units is not None
@@ -147,14 +160,14 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
         speech_budget=round(SPEECH_SECONDS * float(units.frame_rate or 25)),
     )  # fmt: skip
     text_rows = base.get_input_embeddings().weight.shape[0]
-    processor = make_processor(arguments.text_llm, units, text_rows, lm)
+    processor = make_processor(arguments.text_llm, units, text_rows, lm, pictures)
     if decoder is not None:
         processor.codecs.speech_decoder = decoder
     model = make_model(base, processor, lm)
     with whole_folder(out) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)
-        if codec_units is not None and decoder is None:
+        if codec_units is not None and units is not codec_units:
             codec_units.save_pretrained(partial / "speech_codec")
         card_beside(out, partial, _record(arguments, seed))
     shutil.rmtree(scratch, ignore_errors=True)
@@ -181,16 +194,6 @@ def _record(arguments: InitArguments, seed: int) -> CardRecord:
 def _check_tokenizer(tokenizer: Any, where: str) -> None:
     if not getattr(tokenizer, "is_fast", False) or tokenizer.eos_token_id is None:
         raise TriglotError(f"The tokenizer of {where!r} must be a fast one that has an <eos> token.")
-
-
-def _count(model: torch.nn.Module) -> int:
-    return sum(weight.numel() for weight in model.parameters())
-
-
-def _count_of(config: Any) -> int:
-    """Parameters of a model, without making it."""
-    with torch.device("meta"):
-        return _count(AutoModel.from_config(config))
 
 
 def run(arguments: argparse.Namespace) -> Path | None:

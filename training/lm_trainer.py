@@ -98,4 +98,8 @@ class LmTrainer(Trainer):
         """The trained model with whole weights on the CPU; None on all ranks but the first. To be called on all ranks."""
         if self._skeleton is not None:
             return gathered(self, self._skeleton)
-        return self.accelerator.unwrap_model(self.model).cpu() if self.is_world_process_zero() else None
+        if not self.is_world_process_zero():
+            return None
+        trained = self.accelerator.unwrap_model(self.model).cpu()
+        vars(trained.config).pop("use_cache", None)  # Trainer's, for training alone
+        return trained

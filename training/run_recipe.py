@@ -115,15 +115,11 @@ class Recipe:
     license: str = ""
 
 
-def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None = None) -> Recipe:
-    """Reads and checks a recipe before anything runs.
-
-    Args:
-        recipe: Path of a YAML file, or the name of a packaged one ("tiny_smoke").
-        output_dir: Instead of the recipe's own.
+def read_recipe(recipe: str | os.PathLike) -> tuple[Path, dict[str, Any]]:
+    """The file of a recipe and what is in it, unchecked.
 
     Raises:
-        TriglotError: no such file, not a mapping, an unknown stage or key (the nearest known one is named).
+        TriglotError: no such file, or not a mapping.
     """
     path = Path(recipe)
     packaged = resources.files(__package__) / "recipes"
@@ -139,6 +135,20 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise TriglotError(f"{path} must be a mapping with {', '.join((*HEADER, *STAGES))}.")
+    return path, content
+
+
+def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None = None) -> Recipe:
+    """Reads and checks a recipe before anything runs.
+
+    Args:
+        recipe: Path of a YAML file, or the name of a packaged one ("tiny_smoke").
+        output_dir: Instead of the recipe's own.
+
+    Raises:
+        TriglotError: no such file, not a mapping, an unknown stage or key (the nearest known one is named).
+    """
+    path, content = read_recipe(recipe)
     header = {name: content.pop(name) for name in HEADER if name in content}
     unknown = sorted(set(content) - set(STAGES))
     if unknown:
@@ -229,6 +239,40 @@ def _changed(arguments: Any) -> dict[str, Any]:
     }
 
 
+def run_once(folder: Path, stage: str, arguments: Any, seed: int, step: Callable[[], Any]) -> None:
+    """Runs a stage unless its folder says that it is finished.
+
+    Args:
+        folder: Of the stage.
+        stage: Its name.
+        arguments: Its frozen dataclass.
+        seed: Of the recipe.
+        step: What the stage does.
+
+    Raises:
+        TriglotError: it was finished with other settings.
+    """
+    settings, done = plain_settings(arguments), folder / STAGE_FILE
+    if done.is_file():
+        before = json.loads(done.read_text(encoding="utf-8"))
+        if with_later_settings(type(arguments), before["settings"]) != settings or before["seed"] != seed:
+            raise TriglotError(
+                f"{folder} holds stage {stage!r} finished with other settings; choose another output_dir, "
+                "or delete that folder and those of the later stages."
+            )
+        print(f"[{stage}] finished before, in {before['minutes']:.1f} min")
+        return
+    print(f"[{stage}] {folder}")
+    start = time.monotonic()
+    step()
+    minutes = (time.monotonic() - start) / 60
+    record = {"stage": stage, "settings": settings, "seed": seed, "minutes": round(minutes, 2), "hardware": hardware()}
+    folder.mkdir(parents=True, exist_ok=True)
+    with whole_file(done) as partial:
+        partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
+    print(f"[{stage}] finished in {minutes:.1f} min")
+
+
 class _Runner:
     def __init__(self, recipe: Recipe):
         self.recipe, self.root = recipe, recipe.output_dir
@@ -270,20 +314,6 @@ class _Runner:
 
     def run(self, stage: str) -> None:
         """Runs one stage unless it is finished."""
-        settings = plain_settings(self.recipe.stages[stage])
-        done = self.folder(stage) / STAGE_FILE
-        if done.is_file():
-            before = json.loads(done.read_text(encoding="utf-8"))
-            same = with_later_settings(STAGES[stage], before["settings"]) == settings
-            if not same or before["seed"] != self.recipe.seed:
-                raise TriglotError(
-                    f"{self.folder(stage)} holds stage {stage!r} finished with other settings; choose another output_dir, "
-                    "or delete that folder and those of the later stages."
-                )
-            print(f"[{stage}] finished before, in {before['minutes']:.1f} min")
-            return
-        print(f"[{stage}] {self.folder(stage)}")
-        start = time.monotonic()
         steps: dict[str, Callable[[Any], Any]] = {
             "data": self._data,
             "spoken_text": self._spoken_text,
@@ -301,13 +331,8 @@ class _Runner:
             "lm": lambda arguments: self._lm(arguments, "lm"),
             "lm_more": self._lm_more,
         }
-        steps[stage](self.recipe.stages[stage])
-        minutes = (time.monotonic() - start) / 60
-        record = {"stage": stage, "settings": settings, "seed": self.recipe.seed, "minutes": round(minutes, 2),
-                  "hardware": hardware()}  # fmt: skip
-        with whole_file(done) as partial:
-            partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
-        print(f"[{stage}] finished in {minutes:.1f} min")
+        arguments = self.recipe.stages[stage]
+        run_once(self.folder(stage), stage, arguments, self.recipe.seed, lambda: steps[stage](arguments))
 
     def assemble(self) -> Path:
         """The stages' results -> `output_dir/checkpoint`."""

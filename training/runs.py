@@ -180,7 +180,13 @@ def plain_settings(arguments: Any) -> dict[str, Any]:
 
 def with_later_settings(arguments_class: type, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings that were written down earlier, and for those that the stage lacked then, the defaults."""
-    return {**plain_settings(arguments_class()), **settings}
+    defaults: dict[str, Any] = {}
+    for field in dataclasses.fields(arguments_class):
+        if field.default is not dataclasses.MISSING:
+            defaults[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            defaults[field.name] = field.default_factory()
+    return {**json.loads(json.dumps(defaults)), **settings}
 
 
 def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: Any) -> TrainingArguments:

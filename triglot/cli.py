@@ -1,5 +1,5 @@
-"""The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
-evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export-code | push.
+"""The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | describe | tokenize | train | finetune |
+evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export-code | push.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -148,6 +148,12 @@ def _parser() -> argparse.ArgumentParser:
     from .training.init_arguments import add_arguments as add_init_arguments
 
     add_init_arguments(init)
+
+    describe = verb("describe", _describe, "sizes, memory and speed of a checkpoint, from its configs alone",
+                    "triglot describe hub_configs/triglot-8b")  # fmt: skip
+    from .training.describe_arguments import add_arguments as add_describe_arguments
+
+    add_describe_arguments(describe)
 
     train = verb("train", _train, "run a recipe, going on where it was cut off", "triglot train tiny_smoke")
     train.add_argument("recipe", help="YAML file, or the name of a packaged recipe")
@@ -313,10 +319,16 @@ def _init(arguments: argparse.Namespace) -> None:
         raise TriglotError(str(error)) from error
 
 
+def _describe(arguments: argparse.Namespace) -> None:
+    from .training.describe import run
+
+    run(arguments)
+
+
 def _train(arguments: argparse.Namespace) -> None:
     with _training_packages("training"):
-        from .training.run_recipe import load_recipe, run_recipe
-    run_recipe(load_recipe(arguments.recipe, arguments.output_dir), arguments.stage)
+        from .training.run_assembly import run_any
+    run_any(arguments.recipe, arguments.output_dir, arguments.stage)
 
 
 def _tokenize(arguments: argparse.Namespace) -> None:

@@ -16,8 +16,10 @@ from transformers.generation import GenerationMode
 
 from .fused_decoding import can_fuse, fused_sample
 from .guided_decoding import GuidedPlan
-from .span_grammar import NO_SPAN, SpanGrammar, SpanLogitsProcessor
+from .span_grammar import NO_SPAN, SpanGrammar, SpanLogitsProcessor, TextLogitsProcessor
 
+# what transformers calls the modalities of an output
+GENERATION_MODES = {"text": "text", "audio": "speech", "image": "image"}
 # arguments of `generate` that the fused loop does not know
 NOT_FUSED = frozenset(
     [
@@ -36,16 +38,25 @@ class SpanGenerationMixin(GenerationMixin):
     """`generate` that takes `output_spans` (as the processor returns) or `task` and keeps to the grammar."""
 
     def generate(
-        self, inputs=None, generation_config=None, logits_processor=None, *args, task=None, output_spans=None, **kwargs
+        self,
+        inputs=None,
+        generation_config=None,
+        logits_processor=None,
+        *args,
+        task=None,
+        output_spans=None,
+        generation_mode=None,
+        **kwargs,
     ):
-        """As `GenerationMixin.generate`, with two more arguments.
+        """As `GenerationMixin.generate`, with three more arguments.
 
         Args:
             output_spans: int (B, S): the modality index of each output span, NO_SPAN behind the last; what
                 `TriglotProcessor` returns beside `input_ids`.
             task: A task's name, or one per prompt, looked up in `generation_config.span_grammar["tasks"]`; instead of
-                `output_spans`. With neither, generation is unconstrained.
-
+                `output_spans`. With neither, a text is continued as text, and ids that hold media go on freely.
+            generation_mode: What the caller will take out of the ids, "text", "audio" or "image", as the stock any-to-any
+                pipeline says it; checked against the spans and otherwise without effect.
             guidance_scale: Above 1: pictures are drawn under classifier-free guidance (`guided_decoding`), all else as without.
                 It takes `negative_prompt_ids` and `negative_prompt_attention_mask` (B, T), prompts that say nothing, as the
                 processor gives them; one task a batch, greedy search or sampling.
@@ -54,14 +65,24 @@ class SpanGenerationMixin(GenerationMixin):
         the call says otherwise; greedily drawn pictures are mostly background. What a chain writes beside them stays greedy.
 
         Raises:
-            ValueError: an unknown task, one that fits no modality of this model, too few `max_new_tokens`, a prompt beyond the
-                model's context, or guidance where there is nothing to guide.
+            ValueError: an unknown task, one that fits no modality of this model or writes nothing of the `generation_mode`, too few
+                `max_new_tokens`, a prompt beyond the model's context, or guidance where there is nothing to guide.
         """
         settings = generation_config if generation_config is not None else self.generation_config
         ids = kwargs.get("input_ids", inputs)
         if output_spans is None and task is not None:
             output_spans = self._spans_of_tasks(task, settings, 1 if ids is None else ids.shape[0])
+        self._check_mode(generation_mode, output_spans)
         if output_spans is None:
+            media = (
+                kwargs.get("inputs_embeds") is not None
+                if ids is None
+                else bool((ids >= self.config.sep_token_id).any())
+            )
+            if not media:
+                settings = settings if settings.eos_token_id is not None else self.generation_config
+                written = TextLogitsProcessor(self.config, self._with_span_grammar(settings))
+                logits_processor = [*(logits_processor or []), written]
             return self._generate(inputs, generation_config, logits_processor, *args, **kwargs)
         if ids is None:
             raise ValueError(
@@ -90,6 +111,20 @@ class SpanGenerationMixin(GenerationMixin):
         processor = SpanLogitsProcessor(grammar, output_spans, ids.shape[1], bound, sampled)
         kwargs["max_new_tokens"] = bound
         return self._generate(inputs, generation_config, [*(logits_processor or []), processor], *args, **kwargs)
+
+    def _check_mode(self, generation_mode: str | None, output_spans: torch.Tensor | None) -> None:
+        if generation_mode is None:
+            return
+        names = [entry["name"] for entry in self.config.modalities]
+        if generation_mode not in GENERATION_MODES:
+            raise ValueError(f"generation_mode is {generation_mode!r}; allowed is {', '.join(GENERATION_MODES)}.")
+        kinds = {0} if output_spans is None else {int(kind) for kind in output_spans.flatten() if kind != NO_SPAN}
+        written = [names[kind] for kind in sorted(kinds) if 0 <= kind < len(names)]
+        if GENERATION_MODES[generation_mode] not in written:
+            raise ValueError(
+                f"generation_mode is {generation_mode!r}, but the task writes {' and '.join(written)}; choose a task that writes "
+                f"{GENERATION_MODES[generation_mode]}."
+            )
 
     def _draw_as_told(
         self, grammar: SpanGrammar, output_spans: torch.Tensor, generation_config: Any, kwargs: dict[str, Any]

@@ -29,12 +29,17 @@ class TriglotPreTrainedModel(PreTrainedModel):
     config_class = TriglotConfig
     base_model_prefix = ""
     supports_gradient_checkpointing = True
-    input_modalities = ("text", "audio", "image")
     _supports_sdpa = True
     _supports_flash_attn = True
     _supports_flex_attn = True
     _can_compile_fullgraph = True
     _skip_keys_device_placement = ("past_key_values",)
+
+    @property
+    def input_modalities(self) -> tuple[str, ...]:
+        """What it was trained to read, as transformers calls it; rows that wait for a tokenizer (no fingerprint) do not count."""
+        names = [entry["name"] for entry in self.config.modalities[1:] if entry.get("fingerprint")]
+        return ("text", *("audio" if name == "speech" else name for name in names))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
@@ -148,7 +153,6 @@ class TriglotForConditionalGeneration(SpanGenerationMixin, TriglotPreTrainedMode
     `language_model` is an ordinary causal LM (LlamaForCausalLM, Qwen3ForCausalLM, ...) with V rows.
     """
 
-    output_modalities = ("text", "audio", "image")
     _auto_class = "AutoModelForCausalLM"
 
     def __init__(self, config: TriglotConfig):
@@ -173,6 +177,11 @@ class TriglotForConditionalGeneration(SpanGenerationMixin, TriglotPreTrainedMode
 
     def get_decoder(self) -> nn.Module:
         return self.language_model.get_decoder()
+
+    @property
+    def output_modalities(self) -> tuple[str, ...]:
+        """What it was trained to write; the same."""
+        return self.input_modalities
 
     def forward(
         self,

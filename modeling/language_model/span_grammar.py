@@ -10,6 +10,7 @@ Every task's outputs are a short list of spans. `SpanGrammar` knows how the ids 
 
 A budget per span and the total of new tokens close spans in time. Batches may mix tasks, and beams may change places: the
 state is read off the ids, and only the newest id is looked at where the ones before are as they were.
+Where no task is asked for, `TextLogitsProcessor` keeps what continues a text to text.
 
 Shapes: B prompts, N rows (B times beams or returned sequences), S spans, L new ids, V ids of the vocabulary.
 """
@@ -252,4 +253,29 @@ class SpanLogitsProcessor(LogitsProcessor):
         return scores.masked_fill(steady[:, None] & ~likeliest, -math.inf)
 
 
-__all__ = ["NO_SPAN", "TEXT", "SpanGrammar", "SpanLogitsProcessor"]
+class TextLogitsProcessor(LogitsProcessor):
+    """Masks all that is neither text nor an end: a text that is continued without a task stays one.
+
+    Args:
+        config: A TriglotConfig.
+        generation_config: With `eos_token_id` and, if there is one, `span_grammar`.
+    """
+
+    def __init__(self, config: Any, generation_config: Any):
+        settings, (first, last) = (
+            getattr(generation_config, "span_grammar", None) or {},
+            config.modality_ranges["text"],
+        )
+        ends = generation_config.eos_token_id
+        self._banned = torch.ones(config.vocab_size, dtype=torch.bool)
+        self._banned[first : settings.get("text_size") or last] = False
+        self._banned[list(settings.get("forbidden_text", ()))] = True
+        self._banned[ends if isinstance(ends, (list, tuple)) else [] if ends is None else [ends]] = False
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        banned = self._banned.to(scores.device)
+        banned = torch.nn.functional.pad(banned, (0, scores.shape[1] - len(banned)), value=True)
+        return scores.masked_fill(banned, -math.inf)
+
+
+__all__ = ["NO_SPAN", "TEXT", "SpanGrammar", "SpanLogitsProcessor", "TextLogitsProcessor"]

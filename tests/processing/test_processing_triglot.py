@@ -127,9 +127,16 @@ def test_every_task_is_generated_and_comes_back_as_pieces(processor, model):
         (pieces,) = processor.post_process_multimodal_output(ids)
         expected = [kinds[processor.space.names[kind]] for kind in features.output_spans[0]]
         assert [type(piece) for piece in pieces] in (expected, expected[:-1])
-        assert processor.post_process_multimodal_output(ids[0], generation_mode="text") == [
-            piece for piece in pieces if isinstance(piece, str)
-        ]
+        texts, whole = [piece for piece in pieces if isinstance(piece, str)], torch.cat([features.input_ids, ids], 1)
+        for read in (ids, whole):  # with or without the prompt, as the stock pipelines ask
+            assert processor.post_process_multimodal_output(read, generation_mode="text") == ["\n".join(texts)]
+            assert processor.post_process_multimodal_output(read[0], generation_mode=None) == "\n".join(texts)
+        if expected[-1] is np.ndarray:
+            wave = processor.post_process_multimodal_output(whole, generation_mode="audio")[0]
+            assert np.array_equal(wave, pieces[-1])
+        else:
+            with pytest.raises(TriglotError, match="Nothing of speech was written"):
+                processor.post_process_multimodal_output(whole, generation_mode="audio")
 
 
 def test_spoken_pieces_have_the_length_of_their_codes_and_the_voice_asked_for(processor):
@@ -230,7 +237,8 @@ def test_images_without_their_part_say_which_is_missing(processor):
     ("arguments", "message"),
     [
         ({}, "Exactly one of text, audio and images"),
-        ({"text": "a", "audio": np.zeros(9)}, "Exactly one"),
+        ({"images": "in.png", "audio": np.zeros(9)}, "Exactly one"),
+        ({"text": "a", "audio": np.zeros(9)}, "source_language 'a' is unknown"),
         ({"text": "a", "task": "ASR"}, "reads speech; came text"),
         ({"text": "a", "task": "MT"}, "target_language is missing; known are en"),
         ({"text": "a", "task": "MT", "target_language": "en"}, "both English"),

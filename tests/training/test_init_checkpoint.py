@@ -224,6 +224,7 @@ def test_the_command_line(parts, tmp_path, capsys):
         ({}, "Give one of"),
         ({"speech_tokenizer": "hubert", "speech_encoder": "hubert"}, "not both"),
         ({"speech_encoder": "hubert"}, "needs sound"),
+        ({"codec": "mimi", "speech_decoder": "anything"}, "give their speech_tokenizer as well"),
         ({"codec": "mimi", "languages": "en klingon"}, "klingon"),
         ({"codec": "hubert"}, "'hubert'; allowed is one of"),
         ({"codec": "nothing"}, "holds no codec"),

@@ -137,18 +137,24 @@ def test_a_users_own_generation_config_need_not_repeat_the_grammar(model):
     assert not hasattr(config, "span_grammar"), "the user's object stays as it was"
 
 
-def test_without_task_generation_is_free(model):
-    prompts = torch.randint(4, 36, (2, 3))
-    output = model.generate(
-        input_ids=prompts, attention_mask=torch.ones_like(prompts), max_new_tokens=5, do_sample=False
-    )
-    assert output.shape[1] <= 8
+def test_without_task_a_text_goes_on_as_text_and_media_freely(model):
+    options = {"max_new_tokens": 20, "do_sample": True, "temperature": 5.0, "top_k": 0}
+    for prompts, user in ((torch.randint(4, 36, (50, 3)), None), (None, GenerationConfig(temperature=5.0))):
+        more = {} if prompts is None else {"input_ids": prompts, "attention_mask": torch.ones_like(prompts)}
+        written = model.generate(**more, generation_config=user, **options)[:, 3:]
+        assert all(4 <= token < 36 or token in (EOS, PAD) for row in written.tolist() for token in row)
+    begin = model.config.span_tokens["speech"][0]
+    prompts = torch.full((50, 1), begin)
+    free = model.generate(input_ids=prompts, attention_mask=torch.ones_like(prompts), **options)
+    assert int(free[:, 1:].max()) > model.config.sep_token_id
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"task": "SING"}, "Unknown task 'SING'"),
+        ({"task": "ASR", "generation_mode": "audio"}, "writes text; choose a task that writes speech"),
+        ({"generation_mode": "video"}, "allowed is text, audio, image"),
         ({"task": "T2I", "max_new_tokens": 5}, "at least 9"),
         ({"output_spans": torch.tensor([[7]])}, "output_spans"),
         ({"output_spans": torch.tensor([[1], [1], [1]])}, "3 rows for 1 prompts"),
