@@ -7,6 +7,7 @@ import shlex
 import pytest
 import soundfile
 from environments import ROOT
+from transformers.utils import is_torchvision_available
 
 from triglot.cli import parse, shipped_files
 from triglot.training.data.demo_world import speak
@@ -30,6 +31,11 @@ def test_python_snippets_run_in_order(tmp_path, monkeypatch, capsys):
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     printed = capsys.readouterr().out
+    lines = re.findall(r"^\|[^|]*\| `(\w+\(.*?\))` \|", README, re.M)
+    assert len(lines) >= 14
+    for line in lines:
+        if "any-to-any" not in line or is_torchvision_available():
+            assert eval(line, names), line
     for text, language in ((names["transcript"], "es"), (names["translation"], "en")):
         wrong = 100 * WordErrorRate().compute(predictions=[text], references=[item.sentence(language)])["wer"]
         assert wrong <= 25, f"{text} instead of {item.sentence(language)}"
