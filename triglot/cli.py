@@ -1,5 +1,5 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | tokenize | train | finetune | evaluate |
-evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export-code.
+evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | export | export-code.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -190,6 +190,13 @@ def _parser() -> argparse.ArgumentParser:
 
     add_ablation_arguments(ablate)
 
+    plain = verb("export", _export, "a checkpoint as a plain causal LM, for engines that know nothing of Triglot",
+                 "triglot export hub_configs/triglot-tiny plain/")  # fmt: skip
+    plain.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
+    plain.add_argument("out", help="folder to write; an older export there is replaced")
+    plain.add_argument("--trust-remote-code", action="store_true", help="run the code that lies in the checkpoint")
+    plain.add_argument("--json", action="store_true", help="print the result as one JSON object")
+
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
     export.add_argument("folder")
@@ -340,6 +347,18 @@ def _evaluate_alignment(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.alignment_report import run
     run(arguments)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    from .export import export_checkpoint
+
+    folder = export_checkpoint(
+        arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code or None
+    )
+    _show(arguments, {"out": str(folder)}, str(folder))
 
 
 def _export_code(arguments: argparse.Namespace) -> None:
