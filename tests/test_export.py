@@ -108,7 +108,7 @@ def test_rows_without_a_token_have_fillers(padded, tmp_path):
     folder = export_model(model, processor, tmp_path / "out")
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     own, space = len(processor.tokenizer), processor.space
-    assert tokenizer.convert_ids_to_tokens(own) == "<|triglot_filler_%d|>" % own
+    assert tokenizer.convert_ids_to_tokens(own) == f"<|triglot_filler_{own}|>"
     assert tokenizer.convert_ids_to_tokens([space.sep_id, space.size - 1]) == ["<|sep|>", "<|image_7|>"]
     assert tokenizer.decode([own, space.sep_id, space.size - 1], skip_special_tokens=True) == "<|sep|><|image_7|>"
     suppressed = plain_generation_config(model.generation_config, processor).suppress_tokens
@@ -122,7 +122,17 @@ def server(plain, python, tmp_path):
     for package in ("fastapi", "uvicorn", "openai"):
         pytest.importorskip(package)
     log = tmp_path / "server.log"
-    command = [python, "-m", "transformers.cli.transformers", "serve", plain.name, "--device", "cpu", "--dtype", "float32"]
+    command = [
+        python,
+        "-m",
+        "transformers.cli.transformers",
+        "serve",
+        plain.name,
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+    ]
     hidden = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     with open(log, "w") as handle:
         process = subprocess.Popen(
@@ -170,7 +180,9 @@ def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, 
 def test_the_guides_commands_are_understood():
     from triglot.cli import parse
 
-    commands = [line.split()[1:] for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.S) for line in block.splitlines()]
+    commands = [
+        line.split()[1:] for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.S) for line in block.splitlines()
+    ]
     assert parse(commands[0]).out == "plain"
 
 
@@ -193,7 +205,9 @@ def test_what_a_plain_class_cannot_express_is_named(padded, tmp_path):
         """A text model whose code is not in transformers."""
 
     other = model_of(TINY)
-    other.language_model = OwnForCausalLM(LlamaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1))
+    other.language_model = OwnForCausalLM(
+        LlamaConfig(vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+    )
     with pytest.raises(TriglotError, match="OwnForCausalLM"):
         export_model(other, processor, tmp_path / "out")
     with pytest.raises(TriglotError, match="a Triglot model is needed"):

@@ -89,7 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     translate.add_argument("--direct", action="store_true", help="no intermediate texts")
     translate.add_argument(
-        "--fast", action="store_true", help="read the weights as int8 on a CPU: the same words to the ear, sooner"
+        "--fast",
+        action="store_true",
+        help="read the language model's weights as int8 on a CPU: the same words, sooner",
     )
     model(translate)
 

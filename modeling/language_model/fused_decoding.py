@@ -45,7 +45,9 @@ def can_fuse(model: Any) -> bool:
         and config.hidden_act == "silu"
         and all(type(layer) is nn.Linear for layer in layers)
         and len(layers) == 7 * config.num_hidden_layers + 1
-        and all(type(weight.data) is torch.Tensor for weight in model.parameters())  # none that is quantised or sharded
+        and all(
+            type(weight.data) is torch.Tensor for weight in model.parameters()
+        )  # none that is quantised or sharded
         and all(weight.dtype == torch.float32 or _half_on_cpu(weight) for weight in model.parameters())
         and sum(weight.numel() for weight in model.parameters()) <= MOST_PARAMETERS
         and not any(hasattr(module, "_hf_hook") or module._forward_hooks for module in model.modules())
@@ -166,7 +168,7 @@ class FusedWeights:
     @staticmethod
     def _state(model: PreTrainedModel) -> list[tuple[int, int]]:
         """Where each weight lies and how often it was written to."""
-        return [(weight.data_ptr(), weight._version) for weight in model.parameters()]
+        return [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in model.parameters()]
 
 
 class FusedDecoder:

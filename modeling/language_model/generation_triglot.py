@@ -120,7 +120,9 @@ class SpanGenerationMixin(GenerationMixin):
         """What `speed_up` keeps for the fused loop, made anew where the weights have changed since; None without it."""
         kept = getattr(self, "_kept_weights", None)
         if kept is not None and not kept.fit(self.language_model):
-            kept = self._kept_weights = FusedWeights(self.language_model, self._kept_int8 and self.device.type == "cpu")
+            kept = self._kept_weights = FusedWeights(
+                self.language_model, self._kept_int8 and self.device.type == "cpu"
+            )
         return kept
 
     def _draw_as_told(

@@ -40,7 +40,9 @@ def spoken(processor, *texts):
 
 
 @pytest.mark.parametrize("kind", ["processor", "byte_level"])
-@pytest.mark.parametrize("texts", [(), ("hola",), ("a  big  star ", "un círculo"), ("", "ok"), ("é\n☃ <b>", "<|speech", "▁x")])
+@pytest.mark.parametrize(
+    "texts", [(), ("hola",), ("a  big  star ", "un círculo"), ("", "ok"), ("é\n☃ <b>", "<|speech", "▁x")]
+)
 def test_answers_come_back_as_their_ids(kind, texts, request):
     processor = request.getfixturevalue(kind)
     ids = spoken(processor, *texts)
@@ -72,7 +74,9 @@ def test_prompts_are_read_as_their_ids(processor, byte_level):
         assert each.exported.tokenizer(text)["input_ids"] == codes
     inputs = processor(audio=[buzz(1.0), buzz(0.5)], sampling_rate=16_000, task="ASR AST S2ST", target_language="es")
     prompts = processor.exported_prompts(inputs.input_ids)
-    assert prompts[0].startswith("<s>[ASR AST S2ST English Spanish]<|speech|><|speech_") and len(prompts[1]) < len(prompts[0])
+    assert prompts[0].startswith("<s>[ASR AST S2ST English Spanish]<|speech|><|speech_") and len(prompts[1]) < len(
+        prompts[0]
+    )
     [text] = processor.exported_prompts(processor("un  círculo", source_language="es").input_ids)
     assert text == "<s>[TTS Spanish] un  círculo<|sep|>"
 
@@ -96,7 +100,9 @@ def test_names_that_are_taken_get_a_prefix():
     with pytest.raises(TriglotError, match="rename a modality"):
         media_token_names(space, ["<|image|>", "<|triglot_sep|>"])
     with pytest.raises(TriglotError, match="rename a modality"):  # the second code of "a" and the begin of "a_1"
-        media_token_names(TokenSpace([{"name": "text", "size": 3}, {"name": "a", "size": 2}, {"name": "a_1", "size": 1}]))
+        media_token_names(
+            TokenSpace([{"name": "text", "size": 3}, {"name": "a", "size": 2}, {"name": "a_1", "size": 1}])
+        )
 
 
 def test_a_tokenizer_that_does_not_fit_is_an_error(processor):

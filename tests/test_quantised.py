@@ -1,0 +1,25 @@
+"""Checkpoints in fewer bits: torchao's int8 weights and inputs run through `generate`, by transformers' own loop."""
+
+import pytest
+import torch
+from transformers import AutoProcessor
+
+from triglot import TriglotForConditionalGeneration
+from triglot.modeling.language_model.fused_decoding import can_fuse
+
+quantization = pytest.importorskip("torchao.quantization")
+
+
+@pytest.mark.parametrize("name", ["Int8WeightOnlyConfig", "Int8DynamicActivationInt8WeightConfig"])
+def test_torchao(name, random_checkpoint):
+    model = TriglotForConditionalGeneration.from_pretrained(random_checkpoint, dtype=torch.bfloat16).eval()
+    assert can_fuse(model.language_model)
+    processor = AutoProcessor.from_pretrained(random_checkpoint)
+    inputs = processor("hola", source_language="es")
+    plain = model(inputs.input_ids).logits
+    quantization.quantize_(model.language_model, getattr(quantization, name)())
+    assert not can_fuse(model.language_model)
+    error = (model(inputs.input_ids).logits - plain).float()
+    assert 0 < float(error.abs().max()) < 0.2 * float(plain.float().abs().max())
+    ids = model.generate(**inputs)[0, inputs.input_ids.shape[1] :]
+    assert [run.modality for run in processor.runs(ids.tolist())] == ["speech"]
