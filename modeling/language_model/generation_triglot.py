@@ -92,14 +92,14 @@ class SpanGenerationMixin(GenerationMixin):
         return self._generate(inputs, generation_config, [*(logits_processor or []), processor], *args, **kwargs)
 
     def speed_up(self, int8: bool = True) -> str:
-        """Makes `generate` as fast as it can be with the same words: the fused loop keeps its weights from call to call.
+        """Makes `generate` faster: the fused loop keeps its weights from call to call.
 
         Worth a copy of the weights in float32; for small models that the loop serves (see `can_fuse`). Weights that are
         changed later are read again.
 
         Args:
-            int8: On a CPU the steps of up to eight rows read the weights as int8: faster by far, with scores that differ in
-                the third digit. Where this torch cannot, float32 is kept.
+            int8: On a CPU the steps of up to eight rows read the weights as int8: faster by far, with scores that are
+                off by some hundredths of their spread. Where this torch cannot, float32 is kept.
 
         Returns:
             What the steps will read: "int8" or "float32".
