@@ -140,7 +140,7 @@ def server(plain, python, tmp_path):
             env={**hidden, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hf")},
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (found := re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text())):
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
             time.sleep(0.1)
@@ -154,7 +154,7 @@ def server(plain, python, tmp_path):
             process.wait()
 
 
-def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, tmp_path, monkeypatch):
+def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, plain, tmp_path, monkeypatch):
     (tmp_path / "hub_configs").symlink_to(ROOT / "hub_configs")
     monkeypatch.chdir(tmp_path)
     item, speaker = held_out_sentences(1, seed=1)[0], random_speaker(random.Random(1), HELD_OUT_VOICES)
@@ -175,6 +175,21 @@ def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, 
     )
     pieces = [chunk.choices[0].text for chunk in stream]
     assert len(pieces) > 50 and "".join(pieces) == names["answer"].choices[0].text
+
+    def ask(prompt, **options):
+        asked = names["client"].completions.create(
+            model="plain", prompt=prompt, temperature=0, max_tokens=80, **options
+        )
+        return asked.choices[0].text
+
+    # what the guide's table says
+    assert ask(names["prompt"], stop="<|sep|>") == f"{names['transcript']}<|sep|>"
+    processor = names["processor"]
+    [speaking] = processor.exported_prompts(processor("hola", source_language="es").input_ids)
+    settings = GenerationConfig.from_pretrained(plain).to_dict()
+    settings["suppress_tokens"] = list(range(processor.space.sep_id + 1, processor.space.size))
+    assert ask(speaking).startswith("<|speech|><|speech_")
+    assert "<|speech" not in ask(speaking, extra_body={"generation_config": json.dumps(settings)})
 
 
 def test_the_guides_commands_are_understood():

@@ -178,19 +178,22 @@ def card(model: Any, processor: Any) -> str:
     config, text = model.config, model.language_model.config
     names = processor.exported.tokenizer.convert_ids_to_tokens
     rows = [
-        f"| {entry['name']} | {first} to {last - 1} | `{names(first)}` to `{names(last - 1)}` |"
+        f"* {entry['name']}: {first} to {last - 1}, `{names(first)}` to `{names(last - 1)}`"
         for entry in config.modalities[1:]
         for first, last in [config.modality_ranges[entry["name"]]]
     ]
     vllm = " ".join(["vllm serve FOLDER", *vllm_options(text)])
     return "\n".join(
         [
+            "---",
+            "library_name: transformers",
+            "pipeline_tag: text-generation",
+            "---",
+            "",
             f"# A Triglot model as a plain {type(model.language_model).__name__}",
             "",
             f"Written by `triglot export`. {config.vocab_size} ids; those of media are ordinary added tokens:",
             "",
-            "| modality | ids | tokens |",
-            "|---|---|---|",
             *rows,
             "",
             f"`{names(config.sep_token_id)}` stands between a text and what follows it; a span of codes between its modality's",
