@@ -20,6 +20,7 @@ from transformers import BatchFeature, ProcessorMixin
 from .audio_io import load_audio, resample
 from .codecs_triglot import TriglotCodecs
 from .errors import TriglotError
+from .exported_text import ExportedText
 from .image_io import load_image, to_picture
 from .languages import LANGUAGES, language_name, resolve_language
 from .task_formats import TASKS, USUAL_CHAINS, Slot, TaskChain, parse_chain, read_tag
@@ -71,6 +72,7 @@ class TriglotProcessor(ProcessorMixin):
         super().__init__(tokenizer, chat_template=chat_template)
         added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._control_ids = frozenset({*tokenizer.all_special_ids, *added})
+        self._exported: ExportedText | None = None
         self.tokenizer.padding_side = "left"  # prompts are continued; the pipelines' batching reads this too
         self.tokenizer.init_kwargs["padding_side"] = (
             "left"  # saved: the stock text-to-audio loads a tokenizer of its own
@@ -460,6 +462,42 @@ class TriglotProcessor(ProcessorMixin):
     def batch_decode(self, token_ids: Any, **kwargs: Any) -> list[Any]:
         """`decode` of each row."""
         return [self.decode(row, **kwargs) for row in token_ids]
+
+    # ---- ids <-> the text of an exported model
+
+    @property
+    def exported(self) -> ExportedText:
+        """The vocabulary as `triglot export` writes it; `.tokenizer` is the tokenizer in that folder. Made when first asked for."""
+        if self._exported is None:
+            self._exported = ExportedText(self.tokenizer, self.space, self.control_ids)
+        return self._exported
+
+    def exported_prompts(self, input_ids: Any) -> list[str]:
+        """Prompts as the text that an engine serving the exported model reads as just these ids.
+
+        Args:
+            input_ids: (B, T), as `__call__` gives them; padding on the left is dropped.
+
+        Raises:
+            TriglotError: a prompt that text cannot say, as one whose words hold the name of a media token.
+
+        Example:
+            >>> processor.exported_prompts(processor("hola", source_language="es").input_ids)
+            ['<s>[TTS Spanish] hola<|sep|>']
+        """
+        return [self.exported.text(self._unpadded(row)) for row in _to_list(input_ids)]
+
+    def _unpadded(self, row: list[int]) -> list[int]:
+        start = next((place for place, index in enumerate(row) if index != self.pad_id), len(row))
+        return row[start:]
+
+    def ids_of_exported_text(self, text: str) -> list[int]:
+        """What an engine serving the exported model wrote -> ids (T,), for `post_process_multimodal_output`.
+
+        Raises:
+            TriglotError: not a str.
+        """
+        return self.exported.ids(text)
 
     # ---- model, devices, disk
 

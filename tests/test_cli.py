@@ -33,6 +33,8 @@ def test_translate_transcribe_and_speak(random_checkpoint, wav, tmp_path, capsys
     direct = result(capsys, "translate", wav, "--from", "English", "--to", "es", "--direct", "-o", out, *model)
     assert direct[0] == 0 and json.loads(direct[1])["text"] is None
     assert comment(out) == synthetic(random_checkpoint)["comment"]
+    assert result(capsys, "translate", wav, "--to", "es", "--fast", "-o", tmp_path / "fast.wav", *model)[0] == 0
+    assert soundfile.info(tmp_path / "fast.wav").samplerate == 16_000
     code, printed, _ = result(capsys, "transcribe", wav, "--language", "es", *model)
     assert code == 0 and set(json.loads(printed)) == {"text"}
     code, _, _ = result(

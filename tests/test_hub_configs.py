@@ -12,6 +12,7 @@ from transformers import AutoConfig, pipeline
 
 import triglot  # noqa: F401  registers the pipelines
 from triglot.cli import shipped_files
+from triglot.modeling.language_model.fused_decoding import FusedDecoder
 from triglot.processing.audio_io import load_audio
 from triglot.training.data.demo_world import speak
 from triglot.training.data.picture_rows import as_tensor, held_out_scenes
@@ -90,6 +91,28 @@ def test_what_it_says_is_what_it_prints(s2st, source, target):
         printed.append(result["text"])
         said += judge.transcribe([result["audio"]], [target])
     assert word_error_rate(said, printed) <= 25
+
+
+def test_int8_says_the_same(s2st):
+    """`fast=True`: the same texts, and scores of the answer's steps that are off by little."""
+    fast = pipeline("speech-to-speech-translation", model=str(TINY), fast=True)
+    texts = {"default": [], "fast": []}
+    for item, speaker in held_out(6):
+        wave, rate = speak(item.sentence("es"), "es", speaker)
+        for name, pipe in (("default", s2st), ("fast", fast)):
+            result = pipe(wave, sampling_rate=rate, source_language="es", target_language="hi")
+            texts[name] += [result["source_text"], result["text"]]
+    assert word_error_rate(texts["fast"], texts["default"]) <= 2
+    inputs = s2st.processor(audio=wave, sampling_rate=rate, task="ASR", source_language="es")
+    answer = s2st.processor.text_ids(item.sentence("es"))
+    steps = [
+        FusedDecoder(s2st.model.language_model, inputs.attention_mask, 400, weights)
+        for weights in (None, fast.model.fused_weights())
+    ]
+    for token in [inputs.input_ids, *(torch.tensor([[index]]) for index in answer)]:
+        right, near = (decoder.step(token) for decoder in steps)
+        assert int(right.argmax()) == int(near.argmax())
+        assert float((right - near).square().mean().sqrt()) < 0.05 * float(right.std())
 
 
 def test_silence_and_noise_give_no_sentence(s2st):

@@ -1,5 +1,5 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | describe | tokenize | train | finetune |
-evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export-code | push.
+evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export | export-code | push.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -90,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
         "--voice", help="sound file, or one of `triglot voice`, whose voice speaks (default: the speaker's own)"
     )
     translate.add_argument("--direct", action="store_true", help="no intermediate texts")
+    translate.add_argument(
+        "--fast",
+        action="store_true",
+        help="read the language model's weights as int8 on a CPU: the same words, sooner",
+    )
     model(translate)
 
     transcribe = verb("transcribe", _transcribe, "speech -> its words", "triglot transcribe in.wav --language es")
@@ -203,6 +208,12 @@ def _parser() -> argparse.ArgumentParser:
     from .training.card_arguments import add_arguments as add_card_arguments
 
     add_card_arguments(card)
+    plain = verb("export", _export, "a checkpoint as a plain causal LM, for engines that know nothing of Triglot",
+                 "triglot export hub_configs/triglot-tiny plain/")  # fmt: skip
+    plain.add_argument("checkpoint", help="folder or Hub id of a checkpoint")
+    plain.add_argument("out", help="folder to write; an older export there is replaced")
+    plain.add_argument("--trust-remote-code", action="store_true", help="run the code that lies in the checkpoint")
+    plain.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     export = verb("export-code", _export_code, "copy the code that a checkpoint ships into its folder",
                   "triglot export-code hub_configs/triglot-tiny")  # fmt: skip
@@ -242,7 +253,7 @@ def _translate(arguments: argparse.Namespace) -> None:
     from .processing.audio_io import write_audio
 
     _check_out(arguments.out)
-    result = _pipeline("speech-to-speech-translation", arguments)(
+    result = _pipeline("speech-to-speech-translation", arguments, fast=arguments.fast)(
         arguments.audio, source_language=arguments.source, target_language=arguments.target,
         chain=not arguments.direct, voice_prompt=arguments.voice,
     )  # fmt: skip
@@ -380,6 +391,18 @@ def _card(arguments: argparse.Namespace) -> None:
     run(arguments)
 
 
+def _export(arguments: argparse.Namespace) -> None:
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    from .export import export_checkpoint
+
+    folder = export_checkpoint(
+        arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code or None
+    )
+    _show(arguments, {"out": str(folder)}, str(folder))
+
+
 def _export_code(arguments: argparse.Namespace) -> None:
     for path in export_code(arguments.folder):
         print(path)
@@ -423,7 +446,7 @@ def _training_packages(what: str) -> Iterator[None]:
         ) from error
 
 
-def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
+def _pipeline(task: str, arguments: argparse.Namespace, **options: Any) -> Any:
     from transformers import pipeline
     from transformers.utils import logging
 
@@ -434,7 +457,7 @@ def _pipeline(task: str, arguments: argparse.Namespace) -> Any:
     if arguments.model is None and not os.path.isdir(model):
         raise TriglotError(f"There is no folder {model!r} here; name a checkpoint with --model.")
     try:
-        return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code or None)
+        return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code or None, **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise TriglotError(f"The checkpoint {str(model)!r} cannot be loaded: {reason}") from error

@@ -80,7 +80,9 @@ def guided_sample(
     mask = torch.cat([_widened(mask, width), _widened(null_mask, width)])
     length = generation_config.max_length + width - input_ids.shape[1]
     fused = can_fuse(model.language_model)
-    steps = FusedDecoder(model.language_model, mask, length) if fused else CachedSteps(model, mask)
+    steps = (
+        FusedDecoder(model.language_model, mask, length, model.fused_weights()) if fused else CachedSteps(model, mask)
+    )
     taken = 0
 
     def step(newest: torch.Tensor) -> torch.Tensor:

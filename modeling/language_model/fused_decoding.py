@@ -6,6 +6,9 @@ is made only where rows are padded. On a CPU the steps of a few rows are NumPy's
 fraction of torch's. All of it computes in float32, whatever the weights are kept in: the ids are those of the ordinary loop in
 float32, up to rounding in the sixth digit of the scores.
 
+What is left of a step is reading the weights. `FusedWeights(int8=True)` has them as one byte each, with a scale for every output, for
+the steps of a few rows on a CPU; prompts are still read in float32.
+
 Shapes: B rows, T new ids, t ids so far, D width, H heads, G key/value heads, d of a head, V ids of the vocabulary.
 """
 
@@ -42,6 +45,9 @@ def can_fuse(model: Any) -> bool:
         and config.hidden_act == "silu"
         and all(type(layer) is nn.Linear for layer in layers)
         and len(layers) == 7 * config.num_hidden_layers + 1
+        and all(
+            type(weight.data) is torch.Tensor for weight in model.parameters()
+        )  # none that is quantised or sharded
         and all(weight.dtype == torch.float32 or _half_on_cpu(weight) for weight in model.parameters())
         and sum(weight.numel() for weight in model.parameters()) <= MOST_PARAMETERS
         and not any(hasattr(module, "_hf_hook") or module._forward_hooks for module in model.modules())
@@ -83,8 +89,11 @@ class _Layer(NamedTuple):
             *_product(mlp.down_proj),
         )
 
-    def numpy(self) -> "_Layer":
-        return _Layer(*(None if part is None else part.numpy() for part in self))
+    def numpy(self, int8: bool = False) -> "_Layer":
+        parts = {name: None if part is None else part.numpy() for name, part in self._asdict().items()}
+        if int8:
+            parts |= {name: Int8Matrix(getattr(self, name)) for name in ("qkv", "out", "gate_up", "down")}
+        return _Layer(**parts)
 
 
 def _product(*layers: Any, norm: torch.Tensor | None = None) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -99,16 +108,43 @@ def _product(*layers: Any, norm: torch.Tensor | None = None) -> tuple[torch.Tens
     return whole, bias
 
 
-class FusedDecoder:
-    """Keys, values and weights of one call of `generate`.
+class Int8Matrix:
+    """float32 (I, O) as int8 codes and a scale for each output, so that a product reads a quarter of the bytes.
+
+    `x @ matrix` takes float32 NumPy (B, I) and gives (B, O); inside it inputs and results are rounded to bfloat16.
+    """
+
+    __array_ufunc__ = None  # NumPy leaves the product to __rmatmul__
+
+    def __init__(self, weight: torch.Tensor):
+        scale = (weight.abs().amax(0) / 127).clamp(min=torch.finfo(torch.bfloat16).tiny).bfloat16()
+        self.codes = (weight / scale.float()).round().clamp(-127, 127).to(torch.int8).t().contiguous()  # (O, I)
+        self.scale = scale
+
+    def __rmatmul__(self, x: np.ndarray) -> np.ndarray:
+        return torch._weight_int8pack_mm(torch.from_numpy(x).bfloat16(), self.codes, self.scale).float().numpy()
+
+
+def has_int8() -> bool:
+    """Whether this torch multiplies by int8 weights on a CPU, and does so rightly."""
+    if not hasattr(torch, "_weight_int8pack_mm"):
+        return False
+    weight, x = torch.eye(32)[:, :16] * 2, torch.arange(32.0)[None]
+    try:
+        return bool(np.array_equal(x.numpy() @ Int8Matrix(weight), (x @ weight).numpy()))
+    except (RuntimeError, NotImplementedError):
+        return False
+
+
+class FusedWeights:
+    """A model's weights as the fused loop reads them; of use for as many calls as they stay what they are.
 
     Args:
         model: For which `can_fuse` holds.
-        mask: (B, T) of the prompt: 1 for ids, 0 for padding on the left.
-        length: Most ids of a row, the prompt's included.
+        int8: The steps of a few rows on a CPU read int8 instead of float32.
     """
 
-    def __init__(self, model: PreTrainedModel, mask: torch.Tensor, length: int):
+    def __init__(self, model: PreTrainedModel, int8: bool = False):
         inner: Any = model.model
         config: Any = model.config
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
@@ -117,10 +153,43 @@ class FusedDecoder:
         self.layers = [_Layer.of(layer, self.heads, self.kv_heads) for layer in inner.layers]
         self.embedding = inner.embed_tokens.weight.detach().float()
         self.head, self.head_bias = _product(model.lm_head, norm=inner.norm.weight)
+        self.rotary: Any = inner.rotary_emb
+        self._made_of = self._state(model)
+        self.light_layers: list[_Layer] | None = None
+        self.light_head: Any = None
+        if self.head.device.type == "cpu":
+            self.light_layers = [layer.numpy(int8) for layer in self.layers]
+            self.light_head = Int8Matrix(self.head) if int8 else self.head.numpy()
+
+    def fit(self, model: PreTrainedModel) -> bool:
+        """Whether the model's weights are still those that these were made of."""
+        return self._made_of == self._state(model)
+
+    @staticmethod
+    def _state(model: PreTrainedModel) -> list[tuple[int, int]]:
+        """Where each weight lies and how often it was written to."""
+        return [(weight.data_ptr(), 0 if weight.is_inference() else weight._version) for weight in model.parameters()]
+
+
+class FusedDecoder:
+    """Keys and values of one call of `generate`.
+
+    Args:
+        model: For which `can_fuse` holds.
+        mask: (B, T) of the prompt: 1 for ids, 0 for padding on the left.
+        length: Most ids of a row, the prompt's included.
+        weights: The model's, where a call before has made them.
+    """
+
+    def __init__(self, model: PreTrainedModel, mask: torch.Tensor, length: int, weights: FusedWeights | None = None):
+        self.weights = weights = weights or FusedWeights(model)
+        self.heads, self.kv_heads, self.size, self.eps = weights.heads, weights.kv_heads, weights.size, weights.eps
+        self.layers, self.embedding = weights.layers, weights.embedding
+        self.head, self.head_bias = weights.head, weights.head_bias
         rows, device = mask.shape[0], mask.device
         self.first = (mask == 0).sum(1)  # (B,) padding before each row
         places = (torch.arange(length, device=device)[None] - self.first[:, None]).clamp(min=0)
-        cos, sin = inner.rotary_emb(self.embedding[:1, None], places)  # (B, length, d)
+        cos, sin = weights.rotary(self.embedding[:1, None], places)  # (B, length, d)
         half = self.size // 2
         self.cos = cos[:, :, None]
         self.sin = torch.cat([-sin[..., :half], sin[..., half:]], -1)[:, :, None]  # halves change places with a sign
@@ -180,8 +249,8 @@ class _LightSteps:
 
     def __init__(self, decoder: FusedDecoder):
         self.heads, self.kv_heads, self.size, self.eps = decoder.heads, decoder.kv_heads, decoder.size, decoder.eps
-        self.layers = [layer.numpy() for layer in decoder.layers]
-        self.embedding, self.head = decoder.embedding.numpy(), decoder.head.numpy()
+        self.layers: Any = decoder.weights.light_layers
+        self.embedding, self.head = decoder.embedding.numpy(), decoder.weights.light_head
         self.head_bias = None if decoder.head_bias is None else decoder.head_bias.numpy()
         self.cos, self.sin = decoder.cos.numpy(), decoder.sin.numpy()
         self.keys, self.values = decoder.keys.numpy(), decoder.values.numpy()
@@ -247,12 +316,12 @@ def fused_sample(
 ) -> torch.Tensor:
     """What `generate` does for greedy search and sampling, as its `custom_generate`: ids (B, T) -> ids (B, T + new).
 
-    `model` has `language_model`, for which `can_fuse` holds.
+    `model` has `language_model`, for which `can_fuse` holds, and `fused_weights`.
     """
     model._check_ids(input_ids)
     mask = model_kwargs.get("attention_mask")
     mask = torch.ones_like(input_ids) if mask is None else mask
-    decoder = FusedDecoder(model.language_model, mask, generation_config.max_length)
+    decoder = FusedDecoder(model.language_model, mask, generation_config.max_length, model.fused_weights())
     with one_blas_thread():
         return sample_loop(decoder.step, input_ids, logits_processor, stopping_criteria, generation_config)
 
@@ -292,4 +361,4 @@ def sample_loop(
             return input_ids
 
 
-__all__ = ["FusedDecoder", "can_fuse", "fused_sample", "one_blas_thread", "sample_loop"]
+__all__ = ["FusedDecoder", "FusedWeights", "can_fuse", "fused_sample", "has_int8", "one_blas_thread", "sample_loop"]

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from conftest import buzz
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, pipeline
+from transformers import AutoConfig, AutoModelForCausalLM, AutoProcessor, pipeline
 
 from triglot import TriglotError, UnitVocoder
 
@@ -258,3 +258,25 @@ def test_a_processor_of_another_model_is_refused(random_checkpoint, tmp_path):
     (folder / "processor_config.json").write_text(json.dumps(settings))
     with pytest.raises(TriglotError, match="are not the model's"):
         pipeline("speech-recognition", model=str(folder))
+
+
+def test_fast_is_an_option_of_every_pipeline(random_checkpoint, pipes):
+    for task, options in TASKS.items():
+        quick = pipeline(task, model=str(random_checkpoint), fast=True)
+        assert quick.model.fused_weights() is not None and pipes[task].model.fused_weights() is None
+        check(
+            task,
+            quick(
+                buzz(0.5) if task in SPEECH_IN else "hola",
+                **({"sampling_rate": 16_000} if task in SPEECH_IN else {}),
+                **options,
+            ),
+        )
+
+
+def test_fast_says_where_it_cannot_be(random_checkpoint):
+    model = AutoModelForCausalLM.from_pretrained(random_checkpoint, dtype=torch.float64)
+    with pytest.raises(TriglotError, match="fast=True: The fast loop serves"):
+        pipeline(
+            "speech-recognition", model=model, processor=AutoProcessor.from_pretrained(random_checkpoint), fast=True
+        )

@@ -1,5 +1,8 @@
 """The fused loop writes the ids of the ordinary one, and is only taken where it computes the same."""
 
+import copy
+
+import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -13,7 +16,7 @@ from transformers import (
 
 from triglot import extend_text_model
 from triglot.modeling.language_model import generation_triglot
-from triglot.modeling.language_model.fused_decoding import LIGHT_ROWS, FusedDecoder, can_fuse
+from triglot.modeling.language_model.fused_decoding import LIGHT_ROWS, FusedDecoder, Int8Matrix, can_fuse, has_int8
 
 SIZES = {
     "vocab_size": 40, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
@@ -163,3 +166,83 @@ def test_what_cannot_be_fused():
     assert not can_fuse(adapted.base_model.model.language_model)
     model.register_forward_hook(lambda *_: None)
     assert not can_fuse(model)
+
+
+class Quantised(torch.Tensor):
+    """Like the weights that torchao puts in place of others: a tensor that is no plain one."""
+
+
+def test_quantised_weights_are_not_fused():
+    model = build(CONFIGS["llama"]).language_model
+    projection = model.model.layers[0].mlp.up_proj
+    projection.weight = torch.nn.Parameter(projection.weight.detach().as_subclass(Quantised))
+    assert not can_fuse(model)
+
+
+def test_int8_products_are_near_and_whole_numbers_exact():
+    assert has_int8()
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randint(-127, 128, (64, 48), generator=generator).float()
+    whole[0] = 127  # so that every scale is 1
+    x = torch.randint(-1, 2, (3, 64), generator=generator).float().numpy()
+    product = x @ Int8Matrix(whole)
+    assert product.dtype == np.float32
+    np.testing.assert_allclose(product, (torch.from_numpy(x) @ whole).bfloat16().float().numpy())
+    weight, x = torch.randn(64, 48, generator=generator), torch.randn(3, 64, generator=generator)
+    error = (x.numpy() @ Int8Matrix(weight)) - (x @ weight).numpy()
+    assert 0 < np.abs(error).max() < 0.02 * float((x @ weight).abs().max())
+    assert np.array_equal(np.ones((1, 64), np.float32) @ Int8Matrix(torch.zeros(64, 48)), np.zeros((1, 48)))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_sped_up_the_ids_stay(name, monkeypatch, calls):
+    """Without int8 exactly; with it the scores of each step stay near."""
+    model = build(CONFIGS[name])
+    ids = torch.tensor([[0, 0, 5, 6, 7], [8, 9, 10, 11, 12]])
+    asked = {"input_ids": ids, "attention_mask": (ids > 0).long(), "max_new_tokens": 12, "do_sample": False}
+    expected = ordinary(monkeypatch, model, **asked)
+    assert model.speed_up(int8=False) == "float32"
+    kept = model.fused_weights()
+    assert torch.equal(model.generate(**asked), expected) and torch.equal(model.generate(**asked), expected)
+    assert model.fused_weights() is kept and calls == [2, 2]
+
+    assert model.speed_up() == "int8"
+    mask = asked["attention_mask"]
+    plain, quick = (
+        FusedDecoder(model.language_model, mask, 12),
+        FusedDecoder(model.language_model, mask, 12, model.fused_weights()),
+    )
+    assert torch.equal(plain.step(ids), quick.step(ids))  # prompts are read in float32
+    for token in (3, 20):
+        newest = torch.full((2, 1), token)
+        right, near = plain.step(newest), quick.step(newest)
+        assert not torch.equal(right, near)
+        # random weights of this width make much of a rounding; what trained ones make of it, test_hub_configs says
+        assert float((right - near).square().mean().sqrt()) < 0.15 * float(right.std())
+    model.generate(**asked)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_weights_that_change_are_read_again(int8, monkeypatch):
+    model = build(CONFIGS["qwen3"])
+    fresh = copy.deepcopy(model)
+    model.speed_up(int8)
+    asked = {"input_ids": torch.tensor([[5, 6, 7]]), "max_new_tokens": 8, "do_sample": False}
+    before = model.generate(**asked)
+    with torch.no_grad():
+        model.get_input_embeddings().weight.mul_(-1)
+    after = model.generate(**asked)
+    with torch.no_grad():
+        fresh.get_input_embeddings().weight.mul_(-1)
+    fresh.speed_up(int8)
+    assert torch.equal(after, fresh.generate(**asked)) and not torch.equal(after, before)
+    assert set(model.state_dict()) == set(fresh.state_dict()) and not [
+        key for key in model.state_dict() if "kept" in key
+    ]
+
+
+def test_a_model_that_the_loop_does_not_serve_cannot_be_sped_up():
+    model = build(CONFIGS["llama"])
+    with pytest.raises(ValueError, match="eval mode"):
+        model.train().speed_up()
+    model.eval().speed_up()
