@@ -259,8 +259,9 @@ class TextToUnit(PreTrainedModel):
         most = max(1, math.ceil(self.config.most_codes_per_symbol * len(symbols)))
         if self.config.autoregressive:
             return self._one_by_one(states, most)
-        guessed = torch.expm1(self.dur_predictor(states)[0].float())
-        durations = guessed.round().clamp(0, most).long()
+        guessed = torch.expm1(self.dur_predictor(states)[0].float()).clamp(0, most)
+        # what rounding takes from one character it gives to the next: most last for one code or two
+        durations = guessed.cumsum(0).round().long().diff(prepend=symbols.new_zeros(1))
         if int(durations.sum()) == 0:
             durations[0] = 1
         path = torch.arange(len(symbols), device=self.device).repeat_interleave(durations)[:most]
