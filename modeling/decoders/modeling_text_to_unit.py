@@ -126,10 +126,10 @@ class TextToUnit(PreTrainedModel):
     # ---- text -> symbols
 
     def symbols_of(self, text: str, language: str) -> tuple[torch.Tensor, int]:
-        """A text as int64 (N,), borders included, and the place of its language.
+        """A text as int64 (N,), borders included, and the place of its language; unknown characters are skipped.
 
         Raises:
-            ValueError: an unknown language, a text that is too long, or one of which no character is known.
+            ValueError: an unknown language, or a text that is too long.
         """
         if language not in self.config.languages:
             raise ValueError(f"The language is {language!r}; this TextToUnit says {', '.join(self.config.languages)}.")
@@ -140,11 +140,15 @@ class TextToUnit(PreTrainedModel):
             )
         readable = "".join(character for character in characters if character in self._known)
         known = [self._known[character] for character in " ".join(readable.split())]
-        if characters and not known:
-            raise ValueError(
-                f"None of the characters of {characters[:40]!r} is known; this TextToUnit reads {self.config.characters!r}."
-            )
         return torch.tensor([BEGIN, *known, END]), self.config.languages.index(language)
+
+    def check_text(self, text: str, language: str) -> None:
+        """Raises ValueError for a text that cannot be said: as `symbols_of`, or one that says nothing in known characters."""
+        symbols, _ = self.symbols_of(text, language)
+        if len(symbols) == BORDERS:
+            raise ValueError(
+                f"There is nothing to say in {text[:40]!r}; this TextToUnit reads the characters {self.config.characters!r}."
+            )
 
     def _embed(self, symbols: torch.Tensor, languages: torch.Tensor) -> torch.Tensor:
         return self.symbols(symbols) + self.languages(languages)[:, None]
@@ -238,14 +242,14 @@ class TextToUnit(PreTrainedModel):
         """The codes of each text, one by one, so that a batch gives what its items give; the likeliest each.
 
         Args:
-            texts: Any; case and doubled spaces do not count, unknown characters are skipped. An empty one is a pause.
+            texts: Case and doubled spaces do not count, unknown characters are skipped; what is empty then is a pause.
             languages: ISO codes, one a text.
 
         Returns:
             int64 (T,) each, T at least 1, on the CPU.
 
         Raises:
-            ValueError: an unknown language, a text that is too long, one of which no character is known, or broken weights.
+            ValueError: an unknown language, a text that is too long, or broken weights.
         """
         if len(texts) != len(languages):
             raise ValueError(f"{len(languages)} languages came for {len(texts)} texts; give one each.")

@@ -113,13 +113,20 @@ def test_padding_does_not_reach_the_loss(autoregressive):
     [
         (["a"], ["fr"], "'fr'; this TextToUnit says en, es"),
         (["a"], ["en", "es"], "2 languages came for 1 texts"),
-        (["日本"], ["en"], "None of the characters"),
         (["a " * 700], ["en"], "at most 1000"),
     ],
 )
 def test_what_cannot_be_said_is_a_value_error(autoregressive, texts, languages, message):
     with pytest.raises(ValueError, match=message):
         smoke_model(autoregressive).units(texts, languages)
+
+
+@pytest.mark.parametrize("text", ["", " ", "日本", "7!"])
+def test_nothing_to_say_is_told_to_who_asks_and_a_pause_to_who_does_not(text):
+    model = smoke_model(False)
+    with pytest.raises(ValueError, match="nothing to say"):
+        model.check_text(text, "en")
+    assert torch.equal(model.units([text], ["en"])[0], model.units([""], ["en"])[0])
 
 
 @FORMS
