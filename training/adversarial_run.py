@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import nn
 from tqdm.auto import tqdm
 
@@ -96,6 +97,7 @@ def run_duel(
         raise TriglotError(
             f"Two networks with an optimiser each cannot be cut into shards by {sharding()}; use ddp.yaml."
         )
+    AcceleratorState._reset_state()  # a stage before, in this process, may have had another precision; a Trainer does so too
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="bf16" if arguments.bf16 else "no")
     optimisers = [
         torch.optim.AdamW(network.parameters(), lr=rate, betas=BETAS, weight_decay=arguments.weight_decay)

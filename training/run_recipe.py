@@ -2,9 +2,12 @@
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
+                                               -> code_hifigan        -> text_to_unit
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
-The stages of the second line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint;
+The stages below the first line run only where the recipe names them. `speech_decoder: soundstorm` puts that one into the checkpoint,
+and where it is not `decoder`, that stage runs only where it is named; where no task of the language model writes speech, `text_to_unit`
+goes into the checkpoint and speaks for it;
 `spoken_text:` stands in place of `data:` where the sentences come from text files;
 `speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
@@ -24,7 +27,7 @@ import yaml
 
 from ..processing.errors import TriglotError
 from ..processing.languages import language_name
-from ..processing.task_formats import TASKS
+from ..processing.task_formats import TASKS, parse_chain
 from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
@@ -35,6 +38,7 @@ from .data.token_shards import read_rows
 from .recipe import parse_arguments
 from .runs import plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
+from .train_code_hifigan import CodeHifiGanArguments, train_code_hifigan
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
@@ -44,6 +48,7 @@ from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
+from .train_text_to_unit import TextToUnitArguments, train_text_to_unit
 from .train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
 
 STAGES: dict[str, type] = {
@@ -53,6 +58,7 @@ STAGES: dict[str, type] = {
     "encoder": EncoderArguments,
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
+    "code_hifigan": CodeHifiGanArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
@@ -60,12 +66,14 @@ STAGES: dict[str, type] = {
     "image_tokenizer": ImageVqvaeArguments,
     "image_dvae": ImageDvaeArguments,
     "tokens": TokensArguments,
+    "text_to_unit": TextToUnitArguments,
     "lm": LmArguments,
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 # run only where the recipe names them
-OPTIONAL = ("spoken_text", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae")
-DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
+OPTIONAL = ("spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae",
+            "text_to_unit")  # fmt: skip
+DECODERS = ("decoder", "code_hifigan", "soundstorm", "audiolm")  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -143,6 +151,8 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
     if {"soundstorm", "audiolm"} & set(stages) and "codec" not in stages:
         raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
+    if "text_to_unit" in stages and "tokens" not in stages:
+        raise TriglotError(f"{path.name}: text_to_unit learns from token rows; name the stage tokens as well.")
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
     return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder)
 
@@ -154,6 +164,8 @@ def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
         chosen -= {"data"}
     if "speech_tokenizer" in header:
         chosen -= {"encoder", "kmeans"}
+    if header.get("speech_decoder") in set(content) & set(DECODERS) - {"decoder"} and "decoder" not in content:
+        chosen -= {"decoder"}
     if (
         set(content) & set(OPTIONAL) and "lm" not in content
     ):  # parts alone: no more than is named, and what it is made from
@@ -202,6 +214,13 @@ class _Runner:
         return made[0] if made else None
 
     @property
+    def text_to_unit(self) -> Path | None:
+        """Folder of what speaks for a language model that writes text alone; None for one that writes speech, or where there is none."""
+        arguments = self.recipe.stages["lm"]
+        writes = {slot.modality for task in arguments.task_weights for slot in parse_chain(task).outputs}
+        return self.folder("text_to_unit") if "text_to_unit" in self.recipe.stages and "speech" not in writes else None
+
+    @property
     def dataset(self):
         if self._dataset is None:
             from datasets import load_from_disk
@@ -237,6 +256,7 @@ class _Runner:
             "encoder": self._encoder,
             "kmeans": self._kmeans,
             "decoder": self._decoder,
+            "code_hifigan": self._code_hifigan,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
@@ -244,6 +264,7 @@ class _Runner:
             "image_tokenizer": self._image_tokenizer,
             "image_dvae": self._image_dvae,
             "tokens": self._tokens,
+            "text_to_unit": self._text_to_unit,
             "lm": self._lm,
         }
         steps[stage](self.recipe.stages[stage])
@@ -263,6 +284,7 @@ class _Runner:
             self.root / "checkpoint",
             self.recipe.stages["lm"].languages.split(),
             self.image_tokenizer,
+            self.text_to_unit,
         )
         print(f"[checkpoint] {checkpoint}")
         return checkpoint
@@ -306,6 +328,10 @@ class _Runner:
     def _decoder(self, arguments: DecoderArguments) -> None:
         train_decoder(self.dataset, self.speech_tokenizer, self.folder("decoder"), arguments, seed=self.recipe.seed)
 
+    def _code_hifigan(self, arguments: CodeHifiGanArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("code_hifigan")
+        train_code_hifigan(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)
 
@@ -342,6 +368,10 @@ class _Runner:
             languages = tuple(self.recipe.stages["data"].languages.split())
             return DemoWorldRows(units, languages, arguments, seed, pictures), arguments.in_all
         return DatasetRows(str(self.rows_folder), units, pictures), len(self.dataset)
+
+    def _text_to_unit(self, arguments: TextToUnitArguments) -> None:
+        rows, folders = read_rows(self.folder("tokens")), (self.speech_tokenizer, self.folder("text_to_unit"))
+        train_text_to_unit(rows, *folders, arguments, seed=self.recipe.seed)
 
     def _lm(self, arguments: LmArguments) -> None:
         folders = self.folder("text_tokenizer"), self.speech_tokenizer, self.folder("lm")
