@@ -150,9 +150,14 @@ def report_translation(
         write_cards(
             output_dir, cards, COLUMNS, PANELS, kind="checkpoint", facts=facts, notes=notes,
             intervals={"asr_bleu": ("asr_bleu_low", "asr_bleu_high")},
-            more=lambda partial: [shutil.copytree(Path(scratch) / name, partial / name) for name in parts],
+            more=lambda partial: _copy_folders(Path(scratch), partial),
         )  # fmt: skip
     return cards
+
+
+def _copy_folders(source: Path, target: Path) -> None:
+    for folder in source.iterdir():
+        shutil.copytree(folder, target / folder.name)
 
 
 def _card(name: str, under_test: CheckpointUnderTest, mean: Mapping[str, Any], factor: float) -> TranslationCard:
