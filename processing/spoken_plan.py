@@ -3,7 +3,7 @@
     [ASR AST S2ST English Spanish]  ─▶  the model writes [ASR AST English Spanish]: transcript, translation
                                     ─▶  translation ─ text_to_unit ─ codes ─ speech_decoder ─▶ speech
 
-As SeamlessM4T does it (arXiv 2308.11596, section 4). What is read already need not be written: TTS asks the model nothing.
+As SeamlessM4T does it (arXiv 2308.11596). What is read already need not be written: TTS asks the model nothing.
 """
 
 import functools

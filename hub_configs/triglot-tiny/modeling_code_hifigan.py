@@ -1,5 +1,5 @@
 """CodeHifiGan: units and a voice -> waveform in one pass; the vocoder of speech resynthesis (arXiv 2104.00355) and SeamlessM4T
-(arXiv 2308.11596, section 4.3), a HiFi-GAN (arXiv 2010.05646) that reads units in the place of a spectrum.
+(arXiv 2308.11596), a HiFi-GAN (arXiv 2010.05646) that reads units in the place of a spectrum.
 
     codes (B, T) ─ [durations, where repeats were dropped] ─ embedding (B, D, T) ┐
     prompt ─ statistics (B, V) ─ MLP ─ the same for all codes         (B, E, T)  ┴─ HiFi-GAN ─▶ waveform (B, S)

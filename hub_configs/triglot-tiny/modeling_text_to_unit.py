@@ -4,7 +4,7 @@
         autoregressive   states, start, codes so far ─ causal transformer ─▶ the next code, or the end
         else             states ─ durations ─ each as often as it lasts (B, T, D) ─ conformer ─▶ all codes (B, T)
 
-Characters are read rather than pieces of words, as SeamlessM4T v2's decoder does (arXiv 2312.05187, section 3.2): each lasts for one or
+Characters are read rather than pieces of words, as SeamlessM4T v2's decoder does (arXiv 2312.05187): each lasts for one or
 two codes, and no text tokenizer ties the model to one language model. How long each lasts is learnt by `monotonic_alignment`.
 
 Shapes: B items, N symbols (characters between two borders), T codes of K, D width.

@@ -11,8 +11,8 @@ from .configuration_spectral_voice import SpectralVoiceConfig
 class CodeHifiGanConfig(SpectralVoiceConfig):
     r"""Settings of `CodeHifiGan` beside those of its voices.
 
-    SeamlessM4T's vocoder has 1280 units of 1280 numbers each, 512 channels, rates 5 4 4 2 2 from 50 units a second, and kernels 3 7 11
-    with dilations 1 3 5: ten times the multiplications of the defaults here, which one core makes in a fiftieth of real time.
+    SeamlessM4T's vocoder has 1280 numbers a unit, 512 channels, rates 5 4 4 2 2 from 50 units a second, and kernels 3 7 11 with dilations
+    1 3 5: some twelve times the multiplications of the defaults here, which take one core about a fiftieth of real time.
 
     Args:
         unit_embed_dim: Numbers of a unit's embedding.

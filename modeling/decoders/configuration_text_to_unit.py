@@ -6,8 +6,8 @@ from transformers import PreTrainedConfig
 class TextToUnitConfig(PreTrainedConfig):
     r"""Settings of `TextToUnit`.
 
-    SeamlessM4T's first text-to-unit model is autoregressive, its second is not (arXiv 2308.11596, section 4.3; arXiv 2312.05187,
-    section 3.2); `autoregressive` chooses.
+    SeamlessM4T's first text-to-unit model is autoregressive, its second is not (arXiv 2308.11596 and
+    2312.05187); `autoregressive` chooses.
 
     Args:
         codebook_size: Codes K of the speech tokenizer.

@@ -1,7 +1,7 @@
 """Which character is being said when, learnt without being told: the aligner of arXiv 2108.10447, as SeamlessM4T v2 has it.
 
     scores (B, T, N) of codes and characters ─┬─ forward sum over all monotonic paths ─▶ loss
-                                              └─ the best one of them (arXiv 2005.11129, section 3) ─▶ path (B, T)
+                                              └─ the best one of them (arXiv 2005.11129) ─▶ path (B, T)
 
 A path begins at the first character, ends at the last, and never goes back; each character gets a code at least. A text with more
 characters than codes has no such path: its characters are spread evenly, and some get none.
@@ -17,7 +17,7 @@ IMPOSSIBLE = -1e9  # of a score
 
 
 def diagonal_prior(codes: torch.Tensor, symbols: torch.Tensor) -> torch.Tensor:
-    """Log-chance of each symbol at each code of someone who speaks evenly: a beta-binomial, section 3.2.
+    """Log-chance of each symbol at each code of someone who speaks evenly: a beta-binomial, as in the paper.
 
     Args:
         codes: int64 (B,), lengths T.
