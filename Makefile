@@ -27,3 +27,4 @@ test:  ## the whole test suite
 
 smoke:  ## every training stage, tiny, end to end
 	$(PYTHON) -m triglot train tiny_smoke --output-dir runs/tiny_smoke
+	$(PYTHON) -m triglot train tiny_text_to_unit_smoke --output-dir runs/tiny_text_to_unit_smoke

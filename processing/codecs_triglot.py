@@ -2,6 +2,7 @@
 
     <checkpoint>/speech_tokenizer/   waveform -> codes        <checkpoint>/speech_decoder/   codes + voice -> waveform
     <checkpoint>/image_tokenizer/    pixels -> codes          <checkpoint>/image_decoder/    codes -> pixels
+    <checkpoint>/text_to_unit/       text -> codes of speech, for a language model that writes text alone
 
 An image tokenizer that draws (`decode`) needs no decoder beside it.
 
@@ -9,8 +10,9 @@ The components are ordinary `AutoModel`s; this file knows their contract (`encod
 classes. Codes of another tokenizer are noise to a model, so fingerprints are compared before any work.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +24,7 @@ from .errors import TriglotError
 from .whole_files import whole_folder
 
 KINDS = ("tokenizer", "decoder")
+TEXT_TO_UNIT = "text_to_unit"
 
 
 def prompt_encoder(tokenizer: Callable[[], Any], rate: int) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -39,8 +42,32 @@ def prompt_encoder(tokenizer: Callable[[], Any], rate: int) -> Callable[[torch.T
     return encode
 
 
+@contextlib.contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    """Within it, what a component finds wrong becomes a TriglotError that names the component."""
+    try:
+        yield
+    except TriglotError:
+        raise
+    except ValueError as error:
+        raise TriglotError(f"{name}: {error}") from error
+
+
+def _is_component(name: str) -> bool:
+    """Whether an attribute of this name is a component."""
+    return name == TEXT_TO_UNIT or (not name.startswith("_") and name.rpartition("_")[2] in KINDS)
+
+
+def _contract(name: str) -> tuple[str, str, str]:
+    """Of a component: its modality, what it is, the method that makes it one."""
+    if name == TEXT_TO_UNIT:
+        return "speech", "text-to-unit model", "units"
+    modality, _, kind = name.rpartition("_")
+    return modality, kind, "encode" if kind == "tokenizer" else "decode"
+
+
 class TriglotCodecs:
-    """A lazy container of `{modality}_tokenizer` and `{modality}_decoder`.
+    """A lazy container of `{modality}_tokenizer` and `{modality}_decoder`, and of `text_to_unit`.
 
     Args:
         modalities: Entries of the checkpoint (`name`, `size`, `fingerprint`), text first.
@@ -73,9 +100,14 @@ class TriglotCodecs:
     @property
     def names(self) -> list[str]:
         """Components of this checkpoint, loaded or not."""
-        possible = [f"{modality}_{kind}" for modality in self._entries for kind in KINDS]
         known = set(self._parts or ()) | set(self._folders) | set(self._loaded)
-        return [name for name in possible if name in known]
+        return [name for name in self._possible if name in known]
+
+    @property
+    def _possible(self) -> list[str]:
+        """What a checkpoint with these modalities may have."""
+        pairs = [f"{modality}_{kind}" for modality in self._entries for kind in KINDS]
+        return [*pairs, *([TEXT_TO_UNIT] if "speech" in self._entries else [])]
 
     @property
     def loaded(self) -> list[str]:
@@ -83,12 +115,12 @@ class TriglotCodecs:
         return sorted(self._loaded)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name.rpartition("_")[2] not in KINDS:
+        if not _is_component(name):
             raise AttributeError(name)
         return self.get(name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_") and name.rpartition("_")[2] in KINDS:
+        if _is_component(name):
             self.set(name, value)
         else:
             super().__setattr__(name, value)
@@ -139,10 +171,8 @@ class TriglotCodecs:
     def encode(self, modality: str, media: Sequence[Any]) -> list[torch.Tensor]:
         """Media -> int64 (T,) codes of each item; waveforms float (S,) at the tokenizer's rate, images (3, H, W) in 0..1."""
         tokenizer = self.get(f"{modality}_tokenizer")
-        try:
+        with _told_of(f"{modality}_tokenizer"):
             return tokenizer.encode([torch.as_tensor(item) for item in media])
-        except ValueError as error:
-            raise TriglotError(f"{modality}_tokenizer: {error}") from error
 
     def decoder(self, modality: str) -> Any:
         """What makes media of codes: the modality's decoder, else its tokenizer where that draws as well (a VQ-VAE).
@@ -164,10 +194,18 @@ class TriglotCodecs:
     def decode(self, modality: str, codes: Sequence[Any], **conditions: Any) -> list[torch.Tensor]:
         """int64 (T,) codes of each item -> media, with the decoder's own conditions (speech: `voices`)."""
         decoder = self.decoder(modality)
-        try:
+        with _told_of(f"{modality}_decoder"):
             return decoder.decode([torch.as_tensor(item, dtype=torch.long) for item in codes], **conditions)
-        except ValueError as error:
-            raise TriglotError(f"{modality}_decoder: {error}") from error
+
+    def units(self, texts: Sequence[str], languages: Sequence[str]) -> list[torch.Tensor]:
+        """Texts in these languages (ISO codes) -> int64 (T,) codes of speech of each, by `text_to_unit`."""
+        with _told_of(TEXT_TO_UNIT):
+            return self.get(TEXT_TO_UNIT).units(texts, languages)
+
+    def check_text(self, text: str, language: str) -> None:
+        """Raises TriglotError for a text that `text_to_unit` cannot say."""
+        with _told_of(TEXT_TO_UNIT):
+            self.get(TEXT_TO_UNIT).check_text(text, language)
 
     def voice(self, waveform: Any) -> Any:
         """The `Voice` of a prompt float (S,) at the speech decoder's rate; see `SpeechDecoder.voice_from_waveform`.
@@ -177,12 +215,8 @@ class TriglotCodecs:
         """
         decoder = self.get("speech_decoder")
         encode = prompt_encoder(lambda: self.get("speech_tokenizer"), decoder.sampling_rate)
-        try:
+        with _told_of("speech_decoder"):
             return decoder.voice_from_waveform(torch.as_tensor(waveform), encode)
-        except TriglotError:
-            raise
-        except ValueError as error:
-            raise TriglotError(f"speech_decoder: {error}") from error
 
     # ---- disk
 
@@ -208,10 +242,8 @@ class TriglotCodecs:
     # ---- inside
 
     def _check_name(self, name: str) -> None:
-        modality, _, kind = name.rpartition("_")
-        if modality not in self._entries or kind not in KINDS:
-            allowed = [f"{known}_{part}" for known in self._entries for part in KINDS]
-            raise TriglotError(f"There is no component {name!r}; allowed are {', '.join(allowed)}.")
+        if name not in self._possible:
+            raise TriglotError(f"There is no component {name!r}; allowed are {', '.join(self._possible)}.")
 
     def _load(self, name: str) -> Any:
         folder, subfolder = self._folders.get(name), ""
@@ -241,8 +273,7 @@ class TriglotCodecs:
         return component.eval()
 
     def _check_fingerprint(self, name: str, component: Any, what: str) -> None:
-        modality, _, kind = name.rpartition("_")
-        method = "encode" if kind == "tokenizer" else "decode"
+        modality, kind, method = _contract(name)
         if not callable(getattr(component, method, None)) or not hasattr(component, "codebook_size"):
             raise TriglotError(f"{what} is no {kind}: it has no {method}().")
         entry = self._entries[modality]

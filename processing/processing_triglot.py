@@ -18,11 +18,12 @@ from huggingface_hub import create_repo
 from transformers import BatchFeature, ProcessorMixin
 
 from .audio_io import load_audio, resample
-from .codecs_triglot import TriglotCodecs
+from .codecs_triglot import TEXT_TO_UNIT, TriglotCodecs
 from .errors import TriglotError
 from .exported_text import ExportedText
 from .image_io import load_image, to_picture
 from .languages import LANGUAGES, language_name, resolve_language
+from .spoken_plan import READ, SpokenPlan, spoken_plan
 from .task_formats import TASKS, USUAL_CHAINS, Slot, TaskChain, parse_chain, read_tag
 from .token_space import Run, TokenSpace
 
@@ -160,6 +161,11 @@ class TriglotProcessor(ProcessorMixin):
         chain = parse_chain(task or {"text": "TTS", "speech": "ASR", "image": "CAPTION"}[modality])
         if chain.source.modality != modality:
             raise TriglotError(f"Task {chain.name!r} reads {chain.source.modality}; came {modality}.")
+        if self.spoken_plan(chain) is not None:
+            raise TriglotError(
+                f"This checkpoint's language model writes text, and text_to_unit speaks it; {chain.name!r} is for the pipelines (say, "
+                "speech-to-speech-translation or voice-text-to-speech), which ask each for its part."
+            )
         pairs = self._languages(chain, source_language, target_language, len(items))
         contents = self._contents(modality, items, sampling_rate)
         prompts = [self.prompt_ids(chain, *pair, content) for pair, content in zip(pairs, contents)]
@@ -324,6 +330,60 @@ class TriglotProcessor(ProcessorMixin):
             firsts if any(row[0] for row in columns) else source,
             seconds if any(row[1] for row in columns) else target,
         )
+
+    # ---- speech by way of text
+
+    @property
+    def speaks_from_text(self) -> bool:
+        """Whether the checkpoint has a `text_to_unit`, which speaks what the language model writes as text."""
+        return TEXT_TO_UNIT in self.codecs.names
+
+    def spoken_plan(self, chain: TaskChain) -> SpokenPlan | None:
+        """What the language model is asked of a chain, and what is spoken of its answer; None where it writes all itself."""
+        speaks = any(slot.modality == "speech" for slot in chain.outputs)
+        return spoken_plan(chain) if speaks and self.speaks_from_text else None
+
+    def language_pair(self, chain: TaskChain, source: Any, target: Any) -> tuple[str, str | None]:
+        """(ISO source, ISO target or None) of one item, as a chain needs them; None as source is the checkpoint's first."""
+        return self._languages(chain, source, target, 1)[0]
+
+    def spoken_pieces(
+        self,
+        plan: SpokenPlan,
+        written: Sequence[Sequence[Any]],
+        read: Sequence[str | None],
+        languages: Sequence[tuple[str, str | None]],
+        voices: Sequence[Any] | None = None,
+    ) -> tuple[list[list[Any]], list[list[list[int] | None]]]:
+        """What the language model wrote -> the pieces of the chain, its texts spoken.
+
+        Args:
+            plan: Of the chain.
+            written: Pieces of `plan.written` for each row; empty ones where it is None.
+            read: The text that came in, for chains that read text.
+            languages: (source, target), ISO codes, of each row.
+            voices: One `Voice` a row; None for the decoder's fallback voice.
+
+        Returns:
+            Pieces of each row as `post_process_multimodal_output` gives them, and for each the codes that were spoken, None for others.
+
+        Raises:
+            TriglotError: a component that is missing or broken.
+        """
+        voices = voices if voices is not None else [None] * len(written)
+        pieces: list[list[Any]] = [
+            [text if place == READ else row[place] for place in plan.places] for row, text in zip(written, read)
+        ]
+        codes: list[list[list[int] | None]] = [[None] * len(plan.places) for _ in written]
+        spoken = [(i, j) for i in range(len(pieces)) for j, role in enumerate(plan.roles) if role is not None]
+        pairs = [dict(zip(("source", "target"), pair)) for pair in languages]
+        units = self.codecs.units(
+            [pieces[i][j] for i, j in spoken], [str(pairs[i][plan.roles[j] or ""]) for i, j in spoken]
+        )
+        waves = self.codecs.decode("speech", units, voices=[voices[i] for i, _ in spoken])
+        for (i, j), item, wave in zip(spoken, units, waves):
+            pieces[i][j], codes[i][j] = wave.detach().float().cpu().numpy(), item.tolist()
+        return pieces, codes
 
     # ---- ids -> media out
 

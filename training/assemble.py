@@ -9,7 +9,7 @@ from ..modeling.language_model.modeling_triglot import TriglotForConditionalGene
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
 from .card_record import CardRecord
-from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer
+from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer, load_text_to_unit
 from .model_card import card_beside
 
 
@@ -22,6 +22,7 @@ def assemble_checkpoint(
     languages: list[str],
     image_tokenizer_dir: str | os.PathLike | None = None,
     record: CardRecord | None = None,
+    text_to_unit_dir: str | os.PathLike | None = None,
 ) -> Path:
     """Writes the folder whole or not at all, every part in the precision it was saved in.
 
@@ -34,6 +35,7 @@ def assemble_checkpoint(
         languages: ISO codes it was trained on, the default one first.
         image_tokenizer_dir: The image tokenizer whose codes it was trained on; None where it neither sees nor draws.
         record: What its card is to say of it; None for a checkpoint without a card.
+        text_to_unit_dir: Speaks for a language model that writes text alone; None for one that writes the codes of speech itself.
 
     Raises:
         TriglotError: parts whose fingerprints or sizes do not fit.
@@ -50,6 +52,8 @@ def assemble_checkpoint(
         processor.codecs.speech_decoder = load_speech_decoder(speech_decoder_dir, "auto")
     if image_tokenizer_dir is not None:
         processor.codecs.image_tokenizer = load_image_tokenizer(image_tokenizer_dir, "auto")
+    if text_to_unit_dir is not None:
+        processor.codecs.text_to_unit = load_text_to_unit(text_to_unit_dir, "auto")
 
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)

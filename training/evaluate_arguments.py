@@ -110,3 +110,27 @@ def add_alignment_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pairs", type=int, default=300, help="most items to find one another among (default: 300)")
     parser.add_argument("--seed", type=int, default=0, help="of the untrained model beside it (default: 0)")
     parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")
+
+
+def add_translation_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate translation`."""
+    parser.add_argument(
+        "checkpoints", nargs="+", metavar="NAME=FOLDER", help="checkpoints that translate speech, each under a name"
+    )
+    parser.add_argument("--rows", required=True, help="folder of datasets' save_to_disk, or a parquet file")
+    parser.add_argument(
+        "--judge", required=True, help="recogniser that reads what they speak, as for `triglot evaluate`"
+    )
+    parser.add_argument(
+        "--speaker-model", help="compares voices, as for `triglot evaluate` (default: none, voices are left out)"
+    )
+    parser.add_argument(
+        "--out", required=True, help="folder for results.json, report.md, report.png and a folder for each checkpoint"
+    )
+    parser.add_argument("--limit", type=int, help="most items of each direction (default: all)")
+    parser.add_argument("--timed", type=int, default=10, help="items that are timed, one by one (default: 10)")
+    parser.add_argument("--batch-size", type=int, default=8, help="items at a time (default: 8)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the choice under --limit and of the intervals (default: 0)"
+    )
+    parser.add_argument("--device", help="cpu, cuda ... (default: a GPU where there is one)")

@@ -23,9 +23,10 @@ from transformers import (
 from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
 from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
 from ..processing.audio_io import resample
+from ..processing.codecs_triglot import TEXT_TO_UNIT
 from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
-from ..processing.task_formats import parse_chain
+from ..processing.task_formats import TaskChain, parse_chain
 from .judge import Judge, JudgeConfig
 from .load_parts import load_stock
 
@@ -114,6 +115,8 @@ class CheckpointUnderTest:
                 self.processor.codecs.get("image_tokenizer")
             for modality in {slot.modality for slot in chain.outputs} - {"text"}:
                 self.processor.codecs.decoder(modality)
+            if self.processor.spoken_plan(chain) is not None:
+                self.processor.codecs.get(TEXT_TO_UNIT)
 
     def hear(self, question: Question) -> np.ndarray:
         """The question's audio: float32 (samples,) at `sampling_rate`."""
@@ -130,25 +133,15 @@ class CheckpointUnderTest:
     def answer(
         self, chain_name: str, questions: Sequence[Question], generate_kwargs: Mapping[str, Any]
     ) -> list[Answer]:
-        """One batch through `generate`, kept to the span grammar, with the voice of each question's audio."""
+        """One batch through `generate`, kept to the span grammar, with the voice of each question's audio; where the checkpoint speaks
+        from text, through its `text_to_unit` as well."""
         chain = parse_chain(chain_name)
+        plan = self.processor.spoken_plan(chain)
+        asked = chain if plan is None else plan.written
         hears, speaks = chain.source.modality == "speech", chain.outputs[-1].modality == "speech"
         waves = [
             self.hear(question) if question.audio is not None and (hears or speaks) else None for question in questions
         ]
-        languages: dict[str, Any] = {"source_language": [question.source_language for question in questions]}
-        if chain.translates:
-            languages["target_language"] = [question.target_language for question in questions]
-        content: dict[str, Any] = {"text": [question.text for question in questions]}
-        if hears:
-            content = {"audio": waves, "sampling_rate": self.sampling_rate}
-        elif chain.source.modality == "image":
-            content = {
-                "images": [self.processor.load_image(question.image, name=question.name) for question in questions]
-            }
-        guided = chain.outputs[-1].modality == "image"  # the model's own scale where none is given
-        inputs = self.processor(**content, task=chain.name, guidance=guided, **languages).to(self.device)
-        ids = self.model.generate(**inputs, **generate_kwargs)[:, inputs["input_ids"].shape[1] :].cpu()
         voices = (
             [
                 None if wave is None else self.processor.voice(wave, self.sampling_rate, name=question.name)
@@ -157,14 +150,43 @@ class CheckpointUnderTest:
             if speaks
             else None
         )
-        rows = self.processor.post_process_multimodal_output(ids, voices=voices)
-        answers = []
-        for pieces, row, wave in zip(rows, ids.tolist(), waves):
-            media = [list(run.codes) for run in self.processor.runs(row) if run.modality != "text"]
+        rows: list[list[Any]] = [[] for _ in questions]
+        codes: list[list[list[int] | None]] = [[] for _ in questions]
+        if asked is not None:
+            ids = self._write(asked, questions, waves, generate_kwargs)
+            rows = self.processor.post_process_multimodal_output(ids, voices=voices if plan is None else None)
             # an empty text at the end leaves no run of ids
-            full = [*pieces, *[""] * (len(chain.outputs) - len(pieces))]
-            answers.append(Answer(full, media[-1] if media else None, wave))
-        return answers
+            rows = [[*pieces, *[""] * (len(asked.outputs) - len(pieces))] for pieces in rows]
+            runs = [self.processor.runs(row) for row in ids.tolist()]
+            codes = [[list(run.codes) for run in row if run.modality != "text"] for row in runs]
+        if plan is not None:
+            languages = [(question.source_language, question.target_language) for question in questions]
+            read = [question.text for question in questions]
+            rows, codes = self.processor.spoken_pieces(plan, rows, read, languages, voices)
+        media = [[item for item in row if item is not None] for row in codes]
+        return [Answer(pieces, found[-1] if found else None, wave) for pieces, found, wave in zip(rows, media, waves)]
+
+    def _write(
+        self,
+        chain: TaskChain,
+        questions: Sequence[Question],
+        waves: Sequence[np.ndarray | None],
+        generate_kwargs: Mapping[str, Any],
+    ) -> torch.Tensor:
+        """New ids (B, L) of the language model."""
+        languages: dict[str, Any] = {"source_language": [question.source_language for question in questions]}
+        if chain.translates:
+            languages["target_language"] = [question.target_language for question in questions]
+        content: dict[str, Any] = {"text": [question.text for question in questions]}
+        if chain.source.modality == "speech":
+            content = {"audio": waves, "sampling_rate": self.sampling_rate}
+        elif chain.source.modality == "image":
+            content = {
+                "images": [self.processor.load_image(question.image, name=question.name) for question in questions]
+            }
+        guided = chain.outputs[-1].modality == "image"  # the model's own scale where none is given
+        inputs = self.processor(**content, task=chain.name, guidance=guided, **languages).to(self.device)
+        return self.model.generate(**inputs, **generate_kwargs)[:, inputs["input_ids"].shape[1] :].cpu()
 
 
 def at_judge_rate(wave: np.ndarray, rate: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModel
 
 from ..modeling.decoders.media_decoder import SpeechDecoder
+from ..modeling.decoders.modeling_text_to_unit import TextToUnit
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 
@@ -44,6 +45,11 @@ def load_speech_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = 
 def load_speech_decoder(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> SpeechDecoder:
     """The speech decoder of a folder, as `load_speech_tokenizer`."""
     return _load(folder, dtype, "speech decoder", SpeechDecoder)
+
+
+def load_text_to_unit(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> TextToUnit:
+    """The text-to-unit model of a folder, as `load_speech_tokenizer`."""
+    return _load(folder, dtype, "text-to-unit model", TextToUnit)
 
 
 def _load(folder: str | os.PathLike, dtype: torch.dtype | str, what: str, kind: type) -> Any:

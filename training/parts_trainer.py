@@ -34,14 +34,19 @@ class PartsTrainer(Trainer):
 
     def accepts(self, loss: float) -> bool:
         """Whether a step may learn from this loss; here a loss that is not finite ends the run with a TriglotError."""
-        if not math.isfinite(loss):
-            raise TriglotError(
-                f"The loss is {loss} at step {self.state.global_step}; lower learning_rate "
-                f"({self.args.learning_rate:g}) or switch bf16 off, and look for broken recordings."
-            )
+        check_finite(loss, self.state.global_step, self.args.learning_rate)
         return True
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         logs = {**logs, **{name: round(sum(values) / len(values), 4) for name, values in self._parts.items()}}
         self._parts.clear()
         super().log(logs, start_time)
+
+
+def check_finite(loss: float, step: int, learning_rate: float) -> None:
+    """Raises TriglotError for a loss that is not finite."""
+    if not math.isfinite(loss):
+        raise TriglotError(
+            f"The loss is {loss} at step {step}; lower learning_rate ({learning_rate:g}) or switch bf16 off, and look for broken "
+            "recordings."
+        )

@@ -2,10 +2,13 @@
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
+                                               -> code_hifigan        -> text_to_unit
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
-The stages of the second line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
-not say is as in `lm`. `speech_decoder: soundstorm` puts that one into the checkpoint; `license: apache-2.0` goes into its card;
+The stages below the first line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
+not say is as in `lm`. `license: apache-2.0` goes into the checkpoint's card. `speech_decoder: soundstorm` puts that one into the checkpoint,
+and where it is not `decoder`, that stage runs only where it is named; where no task of the language model writes speech, `text_to_unit`
+goes into the checkpoint and speaks for it;
 `spoken_text:` stands in place of `data:` where the sentences come from text files;
 `speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
@@ -25,7 +28,7 @@ import yaml
 
 from ..processing.errors import TriglotError
 from ..processing.languages import language_name
-from ..processing.task_formats import TASKS
+from ..processing.task_formats import TASKS, parse_chain
 from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
 from .card_record import CardRecord, Part, Run
@@ -39,6 +42,7 @@ from .recipe import parse_arguments
 from .run_report import read_facts
 from .runs import hardware, plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
+from .train_code_hifigan import CodeHifiGanArguments, train_code_hifigan
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
@@ -48,6 +52,7 @@ from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
+from .train_text_to_unit import TextToUnitArguments, train_text_to_unit
 from .train_text_tokenizer import TextTokenizerArguments, train_text_tokenizer
 
 STAGES: dict[str, type] = {
@@ -57,6 +62,7 @@ STAGES: dict[str, type] = {
     "encoder": EncoderArguments,
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
+    "code_hifigan": CodeHifiGanArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
@@ -64,22 +70,17 @@ STAGES: dict[str, type] = {
     "image_tokenizer": ImageVqvaeArguments,
     "image_dvae": ImageDvaeArguments,
     "tokens": TokensArguments,
+    "text_to_unit": TextToUnitArguments,
     "lm": LmArguments,
     "lm_more": LmArguments,
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 # run only where the recipe names them
 OPTIONAL = (
-    "spoken_text",
-    "codec",
-    "soundstorm",
-    "audiolm",
-    "speaker_encoder",
-    "image_tokenizer",
-    "image_dvae",
+    "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
     "lm_more",
-)
-DECODERS = ("decoder", "soundstorm", "audiolm")  # stages that make a speech decoder
+)  # fmt: skip
+DECODERS = ("decoder", "code_hifigan", "soundstorm", "audiolm")  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -176,6 +177,8 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
     if {"soundstorm", "audiolm"} & set(stages) and "codec" not in stages:
         raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
+    if "text_to_unit" in stages and "tokens" not in stages:
+        raise TriglotError(f"{path.name}: text_to_unit learns from token rows; name the stage tokens as well.")
     license = check_licence(str(header["license"])) if header.get("license") else ""
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
     return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder, license)
@@ -204,6 +207,8 @@ def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
         chosen -= {"data"}
     if "speech_tokenizer" in header:
         chosen -= {"encoder", "kmeans"}
+    if header.get("speech_decoder") in set(content) & set(DECODERS) - {"decoder"} and "decoder" not in content:
+        chosen -= {"decoder"}
     if (
         set(content) & set(OPTIONAL) and "lm" not in content
     ):  # parts alone: no more than is named, and what it is made from
@@ -300,6 +305,13 @@ class _Runner:
         return self.folder("lm_more" if "lm_more" in self.recipe.stages else "lm")
 
     @property
+    def text_to_unit(self) -> Path | None:
+        """Folder of what speaks for a language model that writes text alone; None for one that writes speech, or where there is none."""
+        arguments = self.recipe.stages["lm"]
+        writes = {slot.modality for task in arguments.task_weights for slot in parse_chain(task).outputs}
+        return self.folder("text_to_unit") if "text_to_unit" in self.recipe.stages and "speech" not in writes else None
+
+    @property
     def dataset(self):
         if self._dataset is None:
             from datasets import load_from_disk
@@ -321,6 +333,7 @@ class _Runner:
             "encoder": self._encoder,
             "kmeans": self._kmeans,
             "decoder": self._decoder,
+            "code_hifigan": self._code_hifigan,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
@@ -328,6 +341,7 @@ class _Runner:
             "image_tokenizer": self._image_tokenizer,
             "image_dvae": self._image_dvae,
             "tokens": self._tokens,
+            "text_to_unit": self._text_to_unit,
             "lm": lambda arguments: self._lm(arguments, "lm"),
             "lm_more": self._lm_more,
         }
@@ -345,6 +359,7 @@ class _Runner:
             self.recipe.stages["lm"].languages.split(),
             self.image_tokenizer,
             self._record(),
+            self.text_to_unit,
         )
         print(f"[checkpoint] {checkpoint}")
         return checkpoint
@@ -352,7 +367,8 @@ class _Runner:
     def _record(self) -> CardRecord:
         """What the card of the checkpoint is to say: where its parts come from, what they learnt from, how long it took."""
         recipe, lm = self.recipe, self.recipe.stages["lm"]
-        parts = {name: Part() for name in ("speech_decoder", *(["image_tokenizer"] if self.image_tokenizer else []))}
+        made = {"image_tokenizer": self.image_tokenizer, "text_to_unit": self.text_to_unit}
+        parts = {name: Part() for name in ("speech_decoder", *(name for name, folder in made.items() if folder))}
         parts["language_model"] = Part.of_model(lm.text_model) if lm.text_model else Part()
         parts["speech_tokenizer"] = Part.of(self.speech_tokenizer) if recipe.speech_tokenizer else Part()
         stages = {}
@@ -403,6 +419,10 @@ class _Runner:
     def _decoder(self, arguments: DecoderArguments) -> None:
         train_decoder(self.dataset, self.speech_tokenizer, self.folder("decoder"), arguments, seed=self.recipe.seed)
 
+    def _code_hifigan(self, arguments: CodeHifiGanArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("code_hifigan")
+        train_code_hifigan(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)
 
@@ -439,6 +459,10 @@ class _Runner:
             languages = tuple(self.recipe.stages["data"].languages.split())
             return DemoWorldRows(units, languages, arguments, seed, pictures), arguments.in_all
         return DatasetRows(str(self.rows_folder), units, pictures), len(self.dataset)
+
+    def _text_to_unit(self, arguments: TextToUnitArguments) -> None:
+        rows, folders = read_rows(self.folder("tokens")), (self.speech_tokenizer, self.folder("text_to_unit"))
+        train_text_to_unit(rows, *folders, arguments, seed=self.recipe.seed)
 
     def _lm_more(self, arguments: LmArguments) -> None:
         self._lm(dataclasses.replace(arguments, text_model="", start_from=str(self.folder("lm"))), "lm_more")

@@ -57,19 +57,32 @@ def train_and_report(
         except _Finished:
             trainer.callback_handler.on_train_end(trainer.args, trainer.state, trainer.control)
     if trainer.is_world_process_zero():
-        log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
-        summary = trainer.state.log_history[-1] if trainer.state.log_history else {}
-        with whole_file(folder / "report.md") as partial:
-            partial.write_text(as_markdown(trainer, arguments, facts or {}, log, summary), encoding="utf-8")
-        told = {
-            "steps": trainer.state.global_step,
-            "epochs": trainer.state.epoch,
-            "seconds": _number(summary.get("train_runtime")),
-            "facts": dict(facts or {}),
-        }
-        with whole_file(folder / SUMMARY_FILE) as partial:
-            partial.write_text(json.dumps(told, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
-        _draw(log, folder / "curves.png")
+        history = trainer.state.log_history
+        write_report(trainer, arguments, facts or {}, _number((history[-1] if history else {}).get("train_runtime")))
+
+
+def write_report(trainer: Any, arguments: Any, facts: Mapping[str, Any], seconds: float | None) -> None:
+    """Writes the report of a run that is over.
+
+    Args:
+        trainer: Has `args` (output_dir, seed, world_size, device) and `state` (global_step, epoch, log_history).
+        arguments: The stage's frozen dataclass.
+        facts: What the run learnt from, {what: value}.
+        seconds: Since the run was last started.
+    """
+    folder = Path(str(trainer.args.output_dir))
+    log = [entry for entry in trainer.state.log_history if "train_runtime" not in entry]
+    with whole_file(folder / "report.md") as partial:
+        partial.write_text(as_markdown(trainer, arguments, facts, log, seconds), encoding="utf-8")
+    told = {
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "seconds": seconds,
+        "facts": dict(facts),
+    }
+    with whole_file(folder / SUMMARY_FILE) as partial:
+        partial.write_text(json.dumps(told, ensure_ascii=False, indent=2, default=str) + "\n", encoding="utf-8")
+    _draw(log, folder / "curves.png")
 
 
 def read_facts(checkpoints: Path) -> dict[str, str]:
@@ -107,17 +120,16 @@ def _number(value: Any) -> float | None:
 
 
 def as_markdown(
-    trainer: Trainer,
+    trainer: Any,
     arguments: Any,
     facts: Mapping[str, Any],
     log: Sequence[Mapping[str, Any]],
-    summary: Mapping[str, Any],
+    seconds: float | None,
 ) -> str:
     """The report; the table has every so manieth line of the log, and the last one."""
     names, args = measures(log), trainer.args
     step = max(1, -(-len(log) // SHOWN))
     shown = [entry for place, entry in enumerate(log) if place % step == 0 or place == len(log) - 1]
-    seconds = _number(summary.get("train_runtime"))
     lines = [
         f"# {type(arguments).__name__.removesuffix('Arguments')}: {trainer.state.global_step} steps",
         "",

@@ -32,6 +32,7 @@ from .data.demo_world import parse_speaker
 from .data.espeak import EspeakSynthesizer, Phone
 from .data.splits import HELD_OUT_VOICES, TRAINING_VOICES, held_out_sentences, random_speaker
 from .evaluate_models import at_judge_rate, load_judge
+from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_decoder, load_tokenizer
 from .metrics import WordErrorRate
 from .named_parts import named_parts
@@ -186,7 +187,7 @@ def measure_tokenizer(
     start = time.perf_counter()
     codes = [item.numpy() for item in tokenizer.encode(waves)]
     elapsed, seconds = time.perf_counter() - start, sum(utterance.seconds for utterance in utterances)
-    frames = codes if not _deduplicates(tokenizer) else [item.numpy() for item in _every_frame(tokenizer, waves)]
+    frames = codes if not deduplicates(tokenizer) else [item.numpy() for item in every_frame(tokenizer, waves)]
 
     rate = float(tokenizer.frame_rate or 0)
     phones = [utterance.phones_at(rate, len(item)) for utterance, item in zip(utterances, frames)]
@@ -214,19 +215,6 @@ def measure_tokenizer(
 def _at_rate(wave: np.ndarray, tokenizer: MediaTokenizer) -> torch.Tensor:
     rate = tokenizer.sampling_rate or RATE
     return torch.from_numpy(resample(wave, RATE, rate))
-
-
-def _deduplicates(tokenizer: MediaTokenizer) -> bool:
-    return bool(getattr(tokenizer.config, "deduplicate", False))
-
-
-def _every_frame(tokenizer: MediaTokenizer, waves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The codes before repeats are dropped, which alone are aligned with time."""
-    tokenizer.config.deduplicate = False
-    try:
-        return tokenizer.encode(waves)
-    finally:
-        tokenizer.config.deduplicate = True
 
 
 def _segments(

@@ -29,6 +29,7 @@ from ..modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from ..modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
 from ..modeling.decoders.modeling_mel_vocoder import MelVocoder
 from ..modeling.decoders.modeling_unit_vocoder import UnitVocoder
+from ..modeling.decoders.spectral_voice import SpectralVoiceDecoder
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.audio_io import load_audio
@@ -131,11 +132,7 @@ def fit_decoder(
     seed: int = 0,
 ) -> Path:
     """`train_decoder` with the tokenizer as an object: a speech `MediaTokenizer` without deduplication, or `MelFrames`."""
-    missing = {"audio", "speaker"} - set(dataset.column_names)
-    if missing:
-        raise TriglotError(f"The dataset lacks {sorted(missing)}; it has {dataset.column_names}.")
-    if len(dataset) == 0:
-        raise TriglotError("The dataset is empty; the decoder needs at least one utterance.")
+    check_speech(dataset)
     output_dir = Path(output_dir)
     checkpoints = output_dir / "checkpoints"
     last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
@@ -165,14 +162,25 @@ def fit_decoder(
     return output_dir
 
 
+def check_speech(dataset: datasets.Dataset) -> None:
+    """Raises TriglotError for rows that a decoder cannot learn from."""
+    missing = {"audio", "speaker"} - set(dataset.column_names)
+    if missing:
+        raise TriglotError(f"The dataset lacks {sorted(missing)}; it has {dataset.column_names}.")
+    if len(dataset) == 0:
+        raise TriglotError("The dataset is empty; the decoder needs at least one utterance.")
+
+
 class UtteranceCrops(torch.utils.data.Dataset):
     """Random crops, aligned to codes, of utterances whose codes, F0 and voices are computed once."""
+
+    pitched = True  # whether F0 is part of a crop
 
     def __init__(
         self,
         dataset: datasets.Dataset,
         tokenizer: MediaTokenizer | MelFrames,
-        model: UnitVocoder,
+        model: SpectralVoiceDecoder,
         crop_seconds: float,
     ) -> None:
         self.dataset, self.rate, self.per_code = dataset, model.config.sampling_rate, model.samples_per_code
@@ -188,7 +196,7 @@ class UtteranceCrops(torch.utils.data.Dataset):
         self.group = [speakers[speaker] for speaker in dataset["speaker"]]
         for start in tqdm(range(0, len(dataset), ENCODE_BATCH), desc="codes, F0 and voices"):
             waves = [self._read(index) for index in range(start, min(start + ENCODE_BATCH, len(dataset)))]
-            for wave, codes in zip(waves, tokenizer.encode(waves)):
+            for wave, codes in zip(waves, self.encode(tokenizer, waves)):
                 if len(codes) != -(-len(wave) // self.per_code):
                     raise TriglotError(
                         f"Utterance {len(self.codes)} has {len(wave)} samples and {len(codes)} codes; one code for every "
@@ -197,10 +205,15 @@ class UtteranceCrops(torch.utils.data.Dataset):
                 level = model.normalise_level(wave)
                 self.gain.append(float(level.abs().max() / wave.abs().max()))
                 self.codes.append(codes.to(torch.float16 if codes.is_floating_point() else torch.int32))
-                padded = F.pad(level, (0, len(codes) * self.per_code - len(wave)))
-                self.f0.append(model.estimate_f0(padded).to(torch.float32))
+                if self.pitched:
+                    padded = F.pad(level, (0, len(codes) * self.per_code - len(wave)))
+                    self.f0.append(model.estimate_f0(padded).to(torch.float32))
                 voices.append(model.voice_statistics(wave))
         self.voices = torch.stack(voices)
+
+    def encode(self, tokenizer: Any, waves: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """One code for every `per_code` samples of each waveform."""
+        return tokenizer.encode(waves)
 
     def _read(self, index: int) -> torch.Tensor:
         name = f"utterance {index}"
@@ -210,7 +223,7 @@ class UtteranceCrops(torch.utils.data.Dataset):
         return len(self.codes)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        """codes (T,) or frames (T, M), waveforms (T samples_per_code,), f0 (N,), voices (V,), mask (T,), T of the crop."""
+        """codes (T,) or frames (T, M), waveforms (T samples_per_code,), voices (V,), mask (T,) and, if pitched, f0 (N,), T of the crop."""
         codes = self.codes[index]
         start = int(torch.randint(max(1, len(codes) - self.crop + 1), ()))
         kept = min(self.crop, len(codes) - start)
@@ -222,10 +235,13 @@ class UtteranceCrops(torch.utils.data.Dataset):
         other = others[int(torch.randint(len(others), ()))]
         codes = codes[start : start + kept]
         codes = codes.float() if codes.is_floating_point() else codes.long()
+        pitch = {}
+        if self.pitched:
+            pitch["f0"] = F.pad(self.f0[index][start * frames : (start + kept) * frames], (0, missing * frames))
         return {
+            **pitch,
             "codes": torch.cat([codes, codes.new_zeros(missing, *codes.shape[1:])]),
             "waveforms": F.pad(wave, (0, self.crop * self.per_code - len(wave))),
-            "f0": F.pad(self.f0[index][start * frames : (start + kept) * frames], (0, missing * frames)),
             "voices": self.voices[other],
             "mask": torch.arange(self.crop) < kept,
         }

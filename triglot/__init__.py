@@ -37,6 +37,8 @@ _PUBLIC = {
     "AudioLm": "modeling.decoders.modeling_audiolm",
     "SpeakerEncoder": "modeling.decoders.modeling_speaker_encoder",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
+    "CodeHifiGan": "modeling.decoders.modeling_code_hifigan",
+    "TextToUnit": "modeling.decoders.modeling_text_to_unit",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "push_to_hub": "hub_upload",
     "TokenSpace": "processing.token_space",

@@ -19,7 +19,7 @@ __all__ = ["export_code", "main", "parse", "shipped_files"]
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
 TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
-ALIGNMENT_REPORT = "evaluate alignment"
+ALIGNMENT_REPORT, TRANSLATION_REPORT = "evaluate alignment", "evaluate translation"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +45,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         TOKENIZER_REPORT,
         DECODER_REPORT,
         ALIGNMENT_REPORT,
+        TRANSLATION_REPORT,
     ):  # two words, one verb; a checkpoint of that name is ./tokenizer
         words[:2] = [" ".join(words[:2])]
     return _parser().parse_args(words)
@@ -184,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         add_arguments,
         add_decoder_arguments,
         add_tokenizer_arguments,
+        add_translation_arguments,
     )
 
     add_arguments(evaluate)
@@ -196,6 +198,9 @@ def _parser() -> argparse.ArgumentParser:
     report = verb(ALIGNMENT_REPORT, _evaluate_alignment, "whether text, speech and pictures of one thing lie together",
                   "triglot evaluate alignment hub_configs/triglot-tiny --rows held_out/ --out alignment/")  # fmt: skip
     add_alignment_arguments(report)
+    report = verb(TRANSLATION_REPORT, _evaluate_translation, "compare ways from speech to speech: words, voice, size, speed",
+                  "triglot evaluate translation units=a/ text=b/ --rows held_out/ --judge judge/ --out translation/")  # fmt: skip
+    add_translation_arguments(report)
 
     ablate = verb("ablate", _ablate, "which of AudioPaLM's claims about training hold for small models on these rows",
                   "triglot ablate ctc=units/ mfcc=mfcc/ --rows rows/ --test-rows held_out/ --text-tokenizer text/ --out ablations/")  # fmt: skip
@@ -401,6 +406,12 @@ def _export(arguments: argparse.Namespace) -> None:
         arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code or None
     )
     _show(arguments, {"out": str(folder)}, str(folder))
+
+
+def _evaluate_translation(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.translation_report import run
+    run(arguments)
 
 
 def _export_code(arguments: argparse.Namespace) -> None:

@@ -5,16 +5,20 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoProces
 from transformers.pipelines import PIPELINE_REGISTRY
 
 from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
+from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
+from triglot.modeling.decoders.configuration_text_to_unit import TextToUnitConfig
 from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
 from triglot.modeling.decoders.modeling_audiolm import AudioLm
+from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
+from triglot.modeling.decoders.modeling_text_to_unit import TextToUnit
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
 from triglot.modeling.language_model.configuration_triglot import TriglotConfig
 from triglot.modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
@@ -45,9 +49,11 @@ COMPONENTS = (
     (ImageDvaeConfig, ImageDvae),
     (CodecDecoderConfig, CodecDecoder),
     (UnitVocoderConfig, UnitVocoder),
+    (CodeHifiGanConfig, CodeHifiGan),
     (MelVocoderConfig, MelVocoder),
     (SoundStormConfig, SoundStorm),
     (AudioLmConfig, AudioLm),
+    (TextToUnitConfig, TextToUnit),
     (SpeakerEncoderConfig, SpeakerEncoder),
 )
 

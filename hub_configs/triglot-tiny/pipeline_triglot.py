@@ -3,6 +3,8 @@
 preprocess   input + languages -> processor -> input_ids (1, T), output_spans (1, S), voice
 _forward     model.generate, kept to the span grammar -> new ids (1, L)
 postprocess  ids -> pieces -> a dict
+
+Where the checkpoint has a `text_to_unit`, the model is asked for texts alone, and those are spoken afterwards (`spoken_plan`).
 """
 
 import os
@@ -14,6 +16,7 @@ from transformers import GenerationConfig, Pipeline
 from .errors import TriglotError
 from .task_formats import TaskChain, parse_chain
 
+KEPT = ("voice", "tasks", "spoken")  # what goes past `generate`
 _GENERATION_KEYS = frozenset(key for key in vars(GenerationConfig()) if not key.startswith("_"))
 
 
@@ -22,6 +25,7 @@ class TriglotPipeline(Pipeline):
 
     Args:
         speech_decoder, image_decoder: A folder with a decoder, or the model itself, in place of the checkpoint's.
+        text_to_unit: Likewise; a checkpoint without one then speaks by way of text as well.
         fast: For many calls of a small model: weights are prepared once, and on a CPU read as int8 (`model.speed_up`).
 
     Call arguments (each pipeline takes those it has a use for, at construction or per call):
@@ -46,7 +50,13 @@ class TriglotPipeline(Pipeline):
     _pipeline_calls_generate = True
 
     def __init__(
-        self, *args: Any, speech_decoder: Any = None, image_decoder: Any = None, fast: bool = False, **kwargs: Any
+        self,
+        *args: Any,
+        speech_decoder: Any = None,
+        image_decoder: Any = None,
+        text_to_unit: Any = None,
+        fast: bool = False,
+        **kwargs: Any,
     ):
         super().__init__(*args, **kwargs)
         if not hasattr(self.processor, "codecs"):
@@ -59,6 +69,8 @@ class TriglotPipeline(Pipeline):
             self.processor.codecs.speech_decoder = speech_decoder
         if image_decoder is not None:
             self.processor.codecs.image_decoder = image_decoder
+        if text_to_unit is not None:
+            self.processor.codecs.text_to_unit = text_to_unit
         if fast:
             try:
                 self.model.speed_up()
@@ -124,20 +136,32 @@ class TriglotPipeline(Pipeline):
         tasks: str | None = None,
     ) -> dict[str, Any]:
         chosen = parse_chain(self.choose_tasks(tasks, chain, target_language))
+        plan = self.processor.spoken_plan(chosen)
+        asked = chosen if plan is None else plan.written
         written = {slot.modality for slot in chosen.outputs}
-        settings: dict[str, Any] = {
-            "task": chosen.name,
-            "source_language": source_language,
-            "target_language": target_language if chosen.translates else None,
-            "guidance": "image" in written,
-        }
         if "image" in written:
             self.processor.codecs.decoder("image")  # missing: say so now
         wave = self.processor.load_audio(inputs, sampling_rate) if chosen.source.modality == "speech" else None
+        target_language = target_language if chosen.translates else None
+        more = self._to_be_spoken(chosen, plan, inputs, source_language, target_language) if plan is not None else {}
         voice = self._voice(voice_prompt, inputs, wave, sampling_rate) if "speech" in written else None
+        features: Any = {}
+        if asked is not None:
+            settings: dict[str, Any] = {
+                "task": asked.name,
+                "source_language": source_language,
+                "target_language": target_language,
+                "guidance": "image" in written,
+            }
+            features = self._features(asked, inputs, wave, settings)
+        more |= {"tasks": chosen.name, **({} if voice is None else {"voice": voice})}
+        return {**features, **more, **self.more_inputs(inputs, chosen, source_language)}
+
+    def _features(self, asked: TaskChain, inputs: Any, wave: Any, settings: dict[str, Any]) -> Any:
+        """What the model reads."""
         if wave is not None:
             features = self.processor(audio=wave, sampling_rate=self.processor.sampling_rate, **settings)
-        elif chosen.source.modality == "image":
+        elif asked.source.modality == "image":
             features = self.processor(images=inputs, **settings)
         else:
             features = self.processor(text=inputs, **settings)
@@ -145,8 +169,19 @@ class TriglotPipeline(Pipeline):
             self.model.check_context(features["attention_mask"], features["output_spans"])
         except ValueError as error:
             raise TriglotError(str(error)) from error
-        more = {"tasks": chosen.name, **({} if voice is None else {"voice": voice})}
-        return {**features, **more, **self.more_inputs(inputs, chosen, source_language)}
+        return features
+
+    def _to_be_spoken(
+        self, chain: TaskChain, plan: Any, inputs: Any, source_language: Any, target_language: Any
+    ) -> dict[str, Any]:
+        """The text that came in, where one did, and the languages; texts that cannot be said are refused before any work."""
+        languages = self.processor.language_pair(chain, source_language, target_language)
+        read = inputs if chain.source.modality == "text" else None
+        if read is not None:
+            self.processor.text_ids(read)  # a str
+            if any(role is not None and place < 0 for place, role in zip(plan.places, plan.roles)):
+                self.processor.codecs.check_text(read, languages[0])
+        return {"spoken": (read, languages)}
 
     def _voice(self, prompt: Any, inputs: Any, wave: Any, sampling_rate: int | None) -> Any:
         """Of the prompt, else of the speech that comes in, else the decoder's fallback."""
@@ -162,7 +197,9 @@ class TriglotPipeline(Pipeline):
         return self.processor.voice(inputs, sampling_rate)
 
     def _forward(self, model_inputs: dict[str, Any], generate_kwargs: dict | None = None) -> dict[str, Any]:
-        kept: dict[str, Any] = {key: model_inputs.pop(key) for key in ("voice", "tasks") if key in model_inputs}
+        kept: dict[str, Any] = {key: model_inputs.pop(key) for key in KEPT if key in model_inputs}
+        if "input_ids" not in model_inputs:  # the model has nothing to write
+            return kept
         prompt_length = model_inputs["input_ids"].shape[1]
         ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
         if not isinstance(ids, torch.Tensor):
@@ -179,12 +216,21 @@ class TriglotPipeline(Pipeline):
 
     def pieces(self, model_outputs: dict[str, Any]) -> list[list[Any]]:
         """What `_forward` gave of one prompt -> the pieces of each sequence, one for each output of the chain."""
-        ids = model_outputs["ids"].flatten(0, -2)
-        voices = [model_outputs["voice"]] * len(ids) if "voice" in model_outputs else None
-        rows = self.processor.post_process_multimodal_output(ids, voices=voices)
-        expected = int((model_outputs["output_spans"].flatten(0, -2)[0] >= 0).sum())
-        # an empty text at the end leaves no run of ids
-        return [[*pieces, *[""] * (expected - len(pieces))] for pieces in rows]
+        spoken = model_outputs.get("spoken")
+        rows: list[list[Any]] = [[]]
+        if "ids" in model_outputs:
+            ids = model_outputs["ids"].flatten(0, -2)
+            voices = [model_outputs["voice"]] * len(ids) if "voice" in model_outputs and spoken is None else None
+            rows = self.processor.post_process_multimodal_output(ids, voices=voices)
+            expected = int((model_outputs["output_spans"].flatten(0, -2)[0] >= 0).sum())
+            # an empty text at the end leaves no run of ids
+            rows = [[*pieces, *[""] * (expected - len(pieces))] for pieces in rows]
+        if spoken is None:
+            return rows
+        read, languages = spoken
+        plan, count = self.processor.spoken_plan(parse_chain(model_outputs["tasks"])), len(rows)
+        voices = [model_outputs["voice"]] * count
+        return self.processor.spoken_pieces(plan, rows, [read] * count, [languages] * count, voices)[0]
 
     def save_pretrained(self, save_directory: str | os.PathLike, **kwargs: Any) -> None:
         """Writes model, processor, codecs and code as one Hub repository."""

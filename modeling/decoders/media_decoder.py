@@ -46,8 +46,8 @@ class MediaDecoder(PreTrainedModel):
             conditions: What the codes leave out; for speech `voices`, one `Voice` per item or None for the fallback.
 
         Returns:
-            float32 waveforms (S,) at `sampling_rate`, exactly T * samples_per_code long, or images (3, H, W) in 0..1;
-            on the CPU.
+            float32 waveforms (S,) at `sampling_rate`, exactly T * samples_per_code long (where codes come without repeats, as long as
+            the durations that the decoder predicts), or images (3, H, W) in 0..1; on the CPU.
 
         Raises:
             ValueError: an empty sequence or a code outside 0..K-1.

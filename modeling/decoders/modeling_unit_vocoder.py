@@ -14,7 +14,7 @@ M mel bands, V = 2 M + 2 numbers of a voice. Frame n is centred on sample (n + 1
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,10 +24,8 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unit_vocoder import UnitVocoderConfig
-from .media_decoder import SpeechDecoder
+from .spectral_voice import STATISTICS, SpectralVoiceDecoder
 from .speech_signal import (
-    active_frames,
-    estimate_f0,
     fill_unvoiced,
     filter_sources,
     hann_window,
@@ -35,15 +33,11 @@ from .speech_signal import (
     harmonic_source,
     log_mel,
     mel_to_bins,
-    normalise_level,
     stft_loss,
     to_samples,
 )
 from .voice import Voice
 
-NEUTRAL_F0_DEVIATION = 0.15  # of log-F0, for prompts with no voiced frame
-STATISTICS = "statistics"  # the name of a voice's only tensor
-VOICE_LIMIT = 4.0  # standard deviations; a stranger voice than that is treated as that strange
 LOUDEST = 0.95  # full scale = 1; louder samples are bent towards 1
 
 
@@ -122,7 +116,7 @@ class UnitVocoderOutput(ModelOutput):
     voicing_loss: torch.Tensor | None = None
 
 
-class UnitVocoder(SpeechDecoder):
+class UnitVocoder(SpectralVoiceDecoder):
     """Codes and a voice -> 16 kHz speech, in about a hundredth of real time on one CPU core.
 
     Loudness is not part of a voice: prompts and training targets are scaled to `config.reference_level` first, so a
@@ -136,11 +130,7 @@ class UnitVocoder(SpeechDecoder):
     """
 
     config: UnitVocoderConfig
-    voice_mean: torch.Tensor
-    voice_std: torch.Tensor
-    default_voice: torch.Tensor
     config_class = UnitVocoderConfig
-    voice_kind = "spectral_statistics"
     base_model_prefix = "unit_vocoder"
     main_input_name = "codes"
     _auto_class = "AutoModel"
@@ -156,11 +146,7 @@ class UnitVocoder(SpeechDecoder):
         depths = (config.f0_depth_codes, config.f0_depth_frames)
         self.f0_voice_mlp = nn.Sequential(nn.Linear(config.voice_size, hidden), nn.GELU(), nn.Linear(hidden, hidden))
         self.f0_trunk = CodeTrunk(config, self.make_embedding(f0_width), f0_width, config.f0_mlp_size, depths, 2)
-        neutral = [-2.0] * config.num_mel_bins + [1.0] * config.num_mel_bins
-        neutral += [math.log(config.neutral_f0), NEUTRAL_F0_DEVIATION]
-        self.register_buffer("voice_mean", torch.tensor(neutral))
-        self.register_buffer("voice_std", torch.ones(config.voice_size))
-        self.register_buffer("default_voice", torch.tensor(neutral))
+        self.add_voice_buffers()
         self.post_init()
 
     def make_embedding(self, width: int) -> nn.Module:
@@ -173,83 +159,10 @@ class UnitVocoder(SpeechDecoder):
         if isinstance(module, ConvNextBlock):
             init.constant_(module.gain, module.scale)
 
-    @classmethod
-    def from_pretrained(cls, *args, **kwargs):
-        """Loads weights as float32 unless `dtype=` says otherwise: half precision is how they are kept on disk."""
-        if kwargs.get("dtype") is None and kwargs.get("torch_dtype") is None:
-            kwargs["dtype"] = torch.float32
-        return super().from_pretrained(*args, **kwargs)
-
-    @property
-    def samples_per_code(self) -> int:
-        """Samples of sound that one code makes."""
-        return self.config.samples_per_code
-
     @property
     def input_dtype(self) -> torch.dtype:
         """Of what the trunks read."""
         return torch.long
-
-    # ---- the voice
-
-    def normalise_level(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Scales (S,) so that its active frames have the RMS `reference_level`; silence stays as it is."""
-        return normalise_level(waveform, self.config.hop_length, self.config.reference_level)
-
-    def estimate_f0(self, waveform: torch.Tensor) -> torch.Tensor:
-        """F0 of every frame: float (S,) -> float32 (ceil(S / hop_length),) in Hz, 0 where unvoiced."""
-        config = self.config
-        return estimate_f0(waveform, config.sampling_rate, config.hop_length, config.min_f0, config.max_f0)
-
-    @property
-    def voice_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The one vector (V,) of `voice_statistics`."""
-        return {STATISTICS: (self.config.voice_size,)}
-
-    def voice_from_waveform(
-        self, waveform: torch.Tensor, encode: Callable[[torch.Tensor], torch.Tensor] | None = None
-    ) -> Voice:
-        """The voice of a prompt, as `voice_statistics` describes it; no codes are asked for."""
-        return Voice(self.voice_kind, {STATISTICS: self.voice_statistics(waveform)})
-
-    def fallback_voice(self) -> Voice:
-        """The most ordinary voice of the training set."""
-        return Voice(self.voice_kind, {STATISTICS: self.default_voice.detach().float().cpu()})
-
-    @torch.no_grad()
-    def voice_statistics(self, waveform: torch.Tensor) -> torch.Tensor:
-        """What a voice is here; a prompt's gain does not matter.
-
-        Mean and standard deviation over the active frames of each log-mel band, then mean and standard deviation of
-        log-F0 over the voiced frames. A prompt with no voiced frame (whisper, noise) gets `config.neutral_f0`, 150 Hz.
-
-        Args:
-            waveform: float (S,) at `sampling_rate`; some seconds describe a voice well.
-
-        Returns:
-            float32 (V,) on the CPU.
-
-        Raises:
-            ValueError: not 1-D, empty, NaN or infinite, or silent.
-        """
-        waveform = self.normalise_level(self.check_prompt(waveform))
-        active, _ = active_frames(waveform, self.config.hop_length)
-        mel = log_mel(waveform, self.config)[active]
-        f0 = self.estimate_f0(waveform)
-        pitch = f0[f0 > 0].log()
-        if pitch.numel():
-            pitch = torch.stack([pitch.mean(), pitch.std(correction=0)])
-        else:
-            pitch = torch.tensor([math.log(self.config.neutral_f0), NEUTRAL_F0_DEVIATION])
-        return torch.cat([mel.mean(0), mel.std(0, correction=0), pitch])
-
-    def set_voice_statistics(self, voices: torch.Tensor) -> None:
-        """Standardises voices as the training set (n, V) says; the most ordinary of them becomes the fallback voice."""
-        voices = voices.to(self.voice_mean)
-        self.voice_mean.copy_(voices.mean(0))
-        self.voice_std.copy_(voices.std(0, correction=0).clamp(min=0.05))
-        distance = ((voices - self.voice_mean) / self.voice_std).square().sum(-1)
-        self.default_voice.copy_(voices[distance.argmin()])
 
     # ---- codes -> filters, F0, voicing
 
@@ -259,8 +172,7 @@ class UnitVocoder(SpeechDecoder):
         """(B, T), (B, V), (B, T) -> log-magnitudes (B, 2, N, F), log-F0 (B, N), voicing logits (B, N), all float32."""
         config, bands = self.config, self.config.num_mel_bins
         voices = voices.float()
-        standard = ((voices - self.voice_mean.float()) / self.voice_std.float()).clamp(-VOICE_LIMIT, VOICE_LIMIT)
-        standard = standard.to(self.dtype)
+        standard = self.standard_voices(voices)
         filters = self.trunk(codes, self.voice_mlp(standard), mask).float()
         filters = filters.unflatten(-1, (2, -1)).transpose(1, 2)
         # the network says how a frame differs from the voice's mean spectrum, as white noise would be filtered to it

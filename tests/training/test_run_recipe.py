@@ -120,6 +120,7 @@ def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path)
         ("{speech_tokenizer: nowhere, codec: {}}", "no config.json in it"),
         ("{lm: {}, speech_decoder: audiolm}", "this recipe makes decoder"),
         ("{lm: {}, speech_decoder: codec}", "this recipe makes decoder"),
+        ("{text_to_unit: {}}", "name the stage tokens"),
         ("{codecs: {}}", "unknown stage 'codecs'"),
         ("{lm_more: {}}", "both must be there"),
         ("{lm: {}, lm_more: {hidden_size: 8, languages: en}}", "sets hidden_size, languages"),

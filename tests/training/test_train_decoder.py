@@ -10,6 +10,7 @@ import pytest
 import soundfile
 import torch
 from command_options import command_options
+from loudness_tokenizer import LoudnessTokenizer
 
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_unit_vocoder import UnitVocoder
@@ -35,16 +36,6 @@ SMOKE = DecoderArguments(
     save_steps=2,
     logging_steps=2,
 )
-
-
-class LoudnessTokenizer:
-    """Stands in for a `MediaTokenizer`: the code of 640 samples is their loudness."""
-
-    codebook_size, sampling_rate, frame_rate, fingerprint = 8, 16_000, 25.0, "loudness"
-
-    def encode(self, media):
-        padded = [torch.nn.functional.pad(item, (0, -len(item) % 640)) for item in media]
-        return [(item.reshape(-1, 640).abs().mean(-1) * 40).long().clamp(max=7) for item in padded]
 
 
 def wav_bytes(pitch: float, seconds: float, rate: int = 16_000) -> bytes:
@@ -151,12 +142,8 @@ def test_bad_data_stops_before_training(speech, tmp_path):
     with pytest.raises(TriglotError, match="empty"):
         fit_decoder(speech.select([]), LoudnessTokenizer(), tmp_path / "b", SMOKE)
 
-    class Deduplicated(LoudnessTokenizer):
-        def encode(self, media):
-            return [codes.unique_consecutive() for codes in super().encode(media)]
-
     with pytest.raises(TriglotError, match="deduplication"):
-        fit_decoder(speech, Deduplicated(), tmp_path / "c", SMOKE)
+        fit_decoder(speech, LoudnessTokenizer(deduplicate=True), tmp_path / "c", SMOKE)
     with pytest.raises(TriglotError, match="dtype"):
         dataclasses.replace(SMOKE, dtype="bfloat16")
 

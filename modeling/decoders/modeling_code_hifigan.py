@@ -1,0 +1,233 @@
+"""CodeHifiGan: units and a voice -> waveform in one pass; the vocoder of speech resynthesis (arXiv 2104.00355) and SeamlessM4T
+(arXiv 2308.11596), a HiFi-GAN (arXiv 2010.05646) that reads units in the place of a spectrum.
+
+    codes (B, T) ─ [durations, where repeats were dropped] ─ embedding (B, D, T) ┐
+    prompt ─ statistics (B, V) ─ MLP ─ the same for all codes         (B, E, T)  ┴─ HiFi-GAN ─▶ waveform (B, S)
+
+The generator and the duration predictor are transformers' own `SeamlessM4Tv2HifiGan` and `SeamlessM4Tv2VariancePredictor`: the same
+networks under the same names, so that what is published fits. Not so the class around them, `SeamlessM4Tv2CodeHifiGan`: its speakers
+are a lookup table, and here a voice is computed from a waveform.
+
+Shapes: B items, T codes, S = T samples_per_code samples, V numbers of a voice, R codes without repeats.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import initialization as init
+from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
+    SeamlessM4Tv2HifiGan,
+    SeamlessM4Tv2VariancePredictor,
+)
+from transformers.utils import ModelOutput
+
+from .configuration_code_hifigan import CodeHifiGanConfig
+from .spectral_voice import STATISTICS, SpectralVoiceDecoder
+from .speech_signal import log_mel, stft_loss
+from .voice import Voice
+
+POST_KERNEL = 7  # of the generator's first and last convolution
+QUIET = 0.1  # share of its size that a residual branch, and the output, begins with
+
+
+@dataclass
+class CodeHifiGanOutput(ModelOutput):
+    """What `CodeHifiGan.forward` returns.
+
+    Args:
+        loss: Sum of the parts; None without target waveforms.
+        waveforms: float32 (B, S).
+        stft_loss, mel_loss: Spectral convergence + L1 of log-magnitudes over all FFT sizes; L1 of log-mel.
+        duration_loss: Mean squared error of log(1 + duration); None where durations are not predicted. Detached.
+    """
+
+    loss: torch.Tensor | None = None
+    waveforms: torch.Tensor | None = None
+    stft_loss: torch.Tensor | None = None
+    mel_loss: torch.Tensor | None = None
+    duration_loss: torch.Tensor | None = None
+
+
+class CodeHifiGan(SpectralVoiceDecoder):
+    """Codes and a voice -> speech, all samples at once.
+
+    With `config.deduplicated` codes come without repeats, and a waveform is as long as the durations that are predicted for them.
+
+    Example:
+        >>> model = CodeHifiGan(CodeHifiGanConfig(codebook_size=200))
+        >>> [wave] = model.decode([torch.tensor([5, 5, 17])])
+        >>> wave.shape
+        torch.Size([1920])
+    """
+
+    config: CodeHifiGanConfig
+    config_class = CodeHifiGanConfig
+    base_model_prefix = "code_hifigan"
+    main_input_name = "codes"
+    _auto_class = "AutoModel"
+
+    def __init__(self, config: CodeHifiGanConfig):
+        super().__init__(config)
+        hidden, size = config.voice_hidden_size, config.unit_embed_dim
+        self.voice_mlp = nn.Sequential(
+            nn.Linear(config.voice_size, hidden), nn.GELU(), nn.Linear(hidden, config.spkr_embed_dim)
+        )
+        self.unit_embedding = nn.Embedding(config.codebook_size, size)
+        self.hifi_gan = SeamlessM4Tv2HifiGan(config)
+        self.dur_predictor = (
+            SeamlessM4Tv2VariancePredictor(size, size, config.variance_predictor_kernel_size, config.var_pred_dropout)
+            if config.deduplicated
+            else None
+        )
+        self.add_voice_buffers()
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """What goes through keeps its size, residual branches and the output begin small: HiFi-GAN's own small weights need some ten
+        thousand steps to be heard at all."""
+        super()._init_weights(module)
+        if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
+            taps = module.kernel_size[0] / (module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1)
+            scale = QUIET if module in self._quiet else 1.0
+            init.normal_(module.weight, std=scale * math.sqrt(2.0 / (module.in_channels * taps)))
+        elif isinstance(module, nn.Linear):
+            init.normal_(module.weight, std=1.0 / math.sqrt(module.in_features))
+
+    @property
+    def _quiet(self) -> list[nn.Module]:
+        """Layers whose output begins small."""
+        return [self.hifi_gan.conv_post, *(layer for block in self.hifi_gan.resblocks for layer in block.convs2)]
+
+    # ---- codes -> waveform
+
+    def generate_waveforms(self, codes: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        """Codes (B, T), with repeats, and voices (B, V) -> (B, S), within -1..1."""
+        units = self.unit_embedding(codes)
+        told = self.voice_mlp(self.standard_voices(voices))[:, None].expand(-1, codes.shape[1], -1)
+        return self.hifi_gan(torch.cat([units, told], -1).transpose(1, 2))
+
+    def log_durations(self, runs: torch.Tensor, run_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Codes without repeats (B, R) -> log(1 + codes that each stands for) (B, R); `run_mask` bool, False where padded."""
+        assert self.dur_predictor is not None
+        return self.dur_predictor(self.unit_embedding(runs), run_mask)
+
+    def forward(
+        self,
+        codes: torch.Tensor,
+        waveforms: torch.Tensor | None = None,
+        voices: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
+        runs: torch.Tensor | None = None,
+        durations: torch.Tensor | None = None,
+    ) -> CodeHifiGanOutput:
+        """A differentiable rendering of a batch, and with `waveforms` its losses; the adversary's are the trainer's.
+
+        Args:
+            codes: int64 (B, T), with their repeats; anything where padded.
+            waveforms: Targets, float (B, T samples_per_code), scaled by `normalise_level`.
+            voices: float (B, V); default: the fallback voice.
+            mask: bool (B, T), False where padded.
+            runs: int64 (B, R), codes without repeats of whole utterances, to learn durations from; needed where they are predicted.
+            durations: int64 (B, R), how often each of `runs` came; 0 where padded.
+        """
+        config = self.config
+        if voices is None:
+            voices = self.default_voice.expand(len(codes), -1)
+        if mask is not None:
+            codes = codes.masked_fill(~mask, 0)
+        rendered = self.generate_waveforms(codes, voices)
+        heard = None if mask is None else mask.repeat_interleave(self.samples_per_code, 1)
+        if heard is not None:
+            rendered = rendered * heard
+        output = CodeHifiGanOutput(waveforms=rendered)
+        if waveforms is None:
+            return output
+        if waveforms.shape != rendered.shape:
+            raise ValueError(
+                f"waveforms have the shape {tuple(waveforms.shape)}; {tuple(rendered.shape)} is needed, {self.samples_per_code} samples "
+                "for each code."
+            )
+        with torch.autocast(codes.device.type, enabled=False):
+            made, wanted = rendered.float(), waveforms.float() if heard is None else waveforms.float() * heard
+            output.waveforms = made
+            output.stft_loss = stft_loss(made, wanted, config.stft_sizes, config.log_floor)
+            gap = (log_mel(made, config) - log_mel(wanted, config)).abs().mean(-1)
+            frames = torch.ones_like(gap)
+            if mask is not None:
+                frames = mask.repeat_interleave(gap.shape[1] // codes.shape[1], 1).to(gap)
+            output.mel_loss = (gap * frames).sum() / frames.sum().clamp(min=1.0)
+        output.loss = output.stft_loss + output.mel_loss
+        if self.dur_predictor is not None:
+            if runs is None or durations is None:
+                raise ValueError("runs and durations are needed: this CodeHifiGan predicts how long a code lasts.")
+            real = durations > 0
+            wrong = (self.log_durations(runs, real).float() - durations.float().log1p()).square()
+            duration_loss = (wrong * real).sum() / real.sum().clamp(min=1)
+            output.loss = output.loss + duration_loss
+            output.duration_loss = duration_loss.detach()
+        return output
+
+    # ---- inference
+
+    def predict_durations(self, runs: torch.Tensor) -> torch.Tensor:
+        """Codes without repeats (R,) -> how many codes each stands for, int64 (R,), 1..`longest_duration`."""
+        wanted = torch.expm1(self.log_durations(runs[None])[0].float())
+        if not bool(torch.isfinite(wanted).all()):
+            raise ValueError(f"Durations of this {type(self).__name__} are NaN or infinite: its weights are broken.")
+        return wanted.round().clamp(1, self.config.longest_duration).long()
+
+    def _context(self) -> int:
+        """Codes to both sides that a sample may depend on."""
+        config, rate, reach = self.config, 1, float(POST_KERNEL // 2)
+        for factor, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes):
+            reach += -(-kernel // factor) / rate
+            rate *= factor
+            blocks = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes)
+            reach += max((size // 2) * sum(step + 1 for step in steps) for size, steps in blocks) / rate
+        return math.ceil(reach + POST_KERNEL // 2 / rate) + 1
+
+    def _spans(self, codes: int) -> Iterator[tuple[int, int, int, int]]:
+        """(start, end, first, last): codes first..last are computed so that start..end come out as without chunks."""
+        context = self._context()
+        for start in range(0, codes, self.config.chunk_codes):
+            end = min(codes, start + self.config.chunk_codes)
+            yield start, end, max(0, start - context), min(codes, end + context)
+
+    @torch.inference_mode()
+    def decode(  # type: ignore[override]
+        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
+    ) -> list[torch.Tensor]:
+        """Speech of each code sequence; items are decoded one by one, so a batch gives what its items give.
+
+        Args:
+            codes: int64 (T,) for each item, 0..K-1.
+            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
+
+        Returns:
+            float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU; where durations are predicted, their sum in
+            the place of T.
+
+        Raises:
+            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
+                give NaN.
+        """
+        self.check_codes(codes)
+        checked = self.check_voices(voices, len(codes))
+        return [self._render(item.to(self.device, torch.long), voice) for item, voice in zip(codes, checked)]
+
+    def _render(self, codes: torch.Tensor, voice: Voice) -> torch.Tensor:
+        statistics = voice.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)[None]
+        if self.dur_predictor is not None:
+            codes = codes.repeat_interleave(self.predict_durations(codes))
+        size, pieces = self.samples_per_code, []
+        for start, end, first, last in self._spans(len(codes)):
+            wave = self.generate_waveforms(codes[None, first:last], statistics)[0]
+            pieces.append(wave[(start - first) * size : (end - first) * size])
+        return self.check_sound(torch.cat(pieces)).float().cpu()
+
+
+__all__ = ["CodeHifiGan", "CodeHifiGanOutput"]
