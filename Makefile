@@ -22,8 +22,8 @@ style:  ## mend what can be mended
 	$(PYTHON) -m ruff check --fix $(CODE)
 	$(PYTHON) -m ruff format $(CODE)
 
-test:  ## the whole test suite
-	$(PYTHON) -m pytest
+test:  ## the whole test suite, a process a core; files stay together, for what their tests share
+	$(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 smoke:  ## every training stage, tiny, end to end
 	$(PYTHON) -m triglot train tiny_smoke --output-dir runs/tiny_smoke

@@ -87,8 +87,7 @@ class CodeHifiGan(SpectralVoiceDecoder):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """What goes through keeps its size, residual branches and the output begin small: HiFi-GAN's own small weights need some ten
-        thousand steps to be heard at all."""
+        """What goes through keeps its size; residual branches and the output begin small."""
         super()._init_weights(module)
         if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
             taps = module.kernel_size[0] / (module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1)
