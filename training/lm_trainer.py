@@ -97,9 +97,9 @@ class LmTrainer(Trainer):
     def whole_model(self) -> Any:
         """The trained model with whole weights on the CPU; None on all ranks but the first. To be called on all ranks."""
         if self._skeleton is not None:
-            return gathered(self, self._skeleton)
-        if not self.is_world_process_zero():
-            return None
-        trained = self.accelerator.unwrap_model(self.model).cpu()
-        vars(trained.config).pop("use_cache", None)  # Trainer's, for training alone
+            trained = gathered(self, self._skeleton)
+        else:
+            trained = self.accelerator.unwrap_model(self.model).cpu() if self.is_world_process_zero() else None
+        if trained is not None:
+            vars(trained.config).pop("use_cache", None)  # Trainer's, for training alone
         return trained
