@@ -50,7 +50,7 @@ def test_it_is_built_on_the_meta_device(size):
 
 
 def test_configs_alone_agree_with_the_recipe(size):
-    assert not list(size.rglob("*.safetensors")) and not list(size.glob("*.py"))
+    assert not list(size.rglob("*.safetensors")) and not list(size.rglob("*.py"))
     recipe, settings = load_assembly(size / "recipe.yaml"), read(size, "processor_config.json")
     assert settings["text_llm"] == recipe.parts["text_llm"]
     assert settings["languages"] == recipe.stages["init"].languages.split()
