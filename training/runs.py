@@ -270,6 +270,13 @@ def check_dtype(name: str) -> None:
         raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(DTYPES)}.")
 
 
+def check_counts(arguments: Any, *names: str) -> None:
+    """Raises TriglotError where one of these settings is below 1."""
+    for name in names:
+        if getattr(arguments, name) < 1:
+            raise TriglotError(f"{name} is {getattr(arguments, name)}; it must be at least 1.")
+
+
 def check_optimizer(name: str) -> None:
     """Raises TriglotError for a name that is not in `OPTIMIZERS`, or Muon where each rank holds a part of every matrix."""
     if name not in OPTIMIZERS:

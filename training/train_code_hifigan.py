@@ -28,7 +28,7 @@ from .adversarial_run import run_duel
 from .data.load_rows import load_rows
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer
-from .runs import add_settings, check_dtype, given_settings, open_run, save_whole
+from .runs import add_settings, check_counts, check_dtype, given_settings, open_run, save_whole
 from .speech_adversary import (
     Heard,
     SpeechAdversaryArguments,
@@ -70,9 +70,7 @@ class CodeHifiGanArguments(SpeechAdversaryArguments):
     def __post_init__(self):
         super().__post_init__()
         check_dtype(self.dtype)
-        for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
-            if getattr(self, name) < 1:
-                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
         if not self.crop_seconds > 0:
             raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
         for name in ("upsample_rates", "upsample_kernel_sizes", "resblock_kernel_sizes", "resblock_dilations"):

@@ -42,6 +42,7 @@ from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
     add_settings,
+    check_counts,
     check_dtype,
     check_optimizer,
     chosen_optimizers,
@@ -110,9 +111,7 @@ class CodecArguments:
             )
         if self.level_size < 2 or self.level_size & (self.level_size - 1):
             raise TriglotError(f"level_size is {self.level_size}; a power of 2 is needed.")
-        for name in ("levels", "max_steps", "patience", "revive_after"):
-            if getattr(self, name) < 1:
-                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_counts(self, "levels", "max_steps", "patience", "revive_after")
         if not self.leap > 1:
             raise TriglotError(f"leap is {self.leap}; it must be above 1.")
 

@@ -41,6 +41,7 @@ from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
     add_settings,
+    check_counts,
     check_dtype,
     check_optimizer,
     chosen_optimizers,
@@ -84,9 +85,7 @@ class DecoderArguments:
     def __post_init__(self):
         check_dtype(self.dtype)
         check_optimizer(self.optimizer)
-        for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
-            if getattr(self, name) < 1:
-                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
         if not self.crop_seconds > 0:
             raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
 

@@ -32,6 +32,7 @@ from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
     add_settings,
+    check_counts,
     check_dtype,
     check_optimizer,
     chosen_optimizers,
@@ -76,9 +77,7 @@ class TextToUnitArguments:
     def __post_init__(self):
         check_dtype(self.dtype)
         check_optimizer(self.optimizer)
-        for name in ("max_steps", "batch_size", "save_steps", "logging_steps"):
-            if getattr(self, name) < 1:
-                raise TriglotError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
         for language in self.languages.split():
             resolve_language(language)
 
