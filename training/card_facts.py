@@ -3,13 +3,13 @@
 CHECKPOINT/config.json, processor_config.json, */config.json, *.safetensors headers, card.json ─ read_facts ─▶ CardFacts
 """
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..checkpoint_check import json_mapping
 from ..modeling.language_model.configuration_triglot import TriglotConfig
 from ..modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
 from ..processing.errors import TriglotError
@@ -93,7 +93,7 @@ def read_facts(folder: str | os.PathLike, record: CardRecord) -> CardFacts:
     """
     root = Path(folder)
     if (root / ADAPTER_CONFIG).is_file():
-        told = _json(root / "triglot_adapter.json")
+        told = json_mapping(root / "triglot_adapter.json")
         return CardFacts(
             record,
             told.get("languages", []),
@@ -102,23 +102,15 @@ def read_facts(folder: str | os.PathLike, record: CardRecord) -> CardFacts:
             {LANGUAGE_MODEL: weight_files(root)},
             True,
         )
-    config, processor = _json(root / "config.json"), _json(root / PROCESSOR_FILE)
+    config, processor = json_mapping(root / "config.json"), json_mapping(root / PROCESSOR_FILE)
     if config.get("model_type") != TriglotConfig.model_type or not processor:
         raise TriglotError(
             f"{os.fspath(folder)!r} holds no Triglot checkpoint (config.json and {PROCESSOR_FILE}) and no adapter; name such a folder."
         )
     parts = [name for name in processor.get("parts") or () if (root / name / "config.json").is_file()]
-    configs = {LANGUAGE_MODEL: config, **{name: _json(root / name / "config.json") for name in parts}}
+    configs = {LANGUAGE_MODEL: config, **{name: json_mapping(root / name / "config.json") for name in parts}}
     weights = {name: weight_files(root if name == LANGUAGE_MODEL else root / name) for name in configs}
     return CardFacts(record, processor.get("languages") or [], config.get("modalities") or [], configs, weights)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def whole_licence(record: CardRecord) -> tuple[str | None, list[str]]:

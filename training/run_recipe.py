@@ -237,11 +237,8 @@ def run_recipe(recipe: Recipe, stage: str | None = None) -> Path:
 
 def _changed(arguments: Any) -> dict[str, Any]:
     """The settings of a stage that are not as they are by default."""
-    return {
-        name: value
-        for name, value in plain_settings(arguments).items()
-        if value != plain_settings(type(arguments)())[name]
-    }
+    defaults = with_later_settings(type(arguments), {})
+    return {name: value for name, value in plain_settings(arguments).items() if value != defaults.get(name)}
 
 
 def run_once(folder: Path, stage: str, arguments: Any, seed: int, step: Callable[[], Any]) -> None:

@@ -138,14 +138,14 @@ def _missing(root: Path) -> Iterator[str]:
         lacking += [f"{part}/{name}" for name in _lacking_weights(root / part)]
     if lacking:
         yield f"files are missing: {_first(lacking)}"
-    kind = _json(root / "config.json").get("model_type")
+    kind = json_mapping(root / "config.json").get("model_type")
     if (root / "config.json").is_file() and kind != "triglot":
         yield f"config.json is that of a {kind or 'damaged'} model; a triglot one is needed"
 
 
 def _parts(root: Path) -> list[str]:
     """Names of the codec components that the processor will look for."""
-    parts = _json(root / "processor_config.json").get("parts")
+    parts = json_mapping(root / "processor_config.json").get("parts")
     return [name for name in parts if isinstance(name, str)] if isinstance(parts, list) else []
 
 
@@ -155,7 +155,7 @@ def _lacking_weights(folder: Path) -> list[str]:
 
 def _weight_files(folder: Path) -> list[str]:
     """One file, or the shards that an index names."""
-    places = _json(folder / INDEX).get("weight_map")
+    places = json_mapping(folder / INDEX).get("weight_map")
     if (folder / WEIGHTS).is_file() or not isinstance(places, dict):
         return [WEIGHTS]
     return sorted({name for name in places.values() if isinstance(name, str)})
@@ -194,7 +194,7 @@ def _named_code(root: Path) -> Iterator[str]:
 
 
 def _modules(path: Path) -> Iterator[str]:
-    config = _json(path)
+    config = json_mapping(path)
     maps = [entry for entry in (config.get("auto_map"), config.get("custom_pipelines")) if isinstance(entry, dict)]
     values = [value.get("impl") if isinstance(value, dict) else value for entry in maps for value in entry.values()]
     for value in values:
@@ -270,7 +270,7 @@ def _weight_problems(root: Path, config: Any) -> Iterator[str]:
         yield f"the language model's weights have other shapes than config.json says: {_first(other)}"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def json_mapping(path: Path) -> dict[str, Any]:
     """What a JSON file holds; {} where there is none, or another thing in it."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
