@@ -62,7 +62,7 @@ class FinetuneArguments:
         "none"  # embedding rows that an adapter trains whole: none | media | seen (all ids of the data)
         # | new (ids of the texts in languages that the checkpoint does not know: letters it may never have met)
     )
-    quantized: bool = False  # QLoRA: the frozen weights in 4 bits; needs bitsandbytes and a GPU
+    quantized: bool = False  # QLoRA: the frozen weights in 4 bits; needs bitsandbytes
     pack_length: int = 432  # ids of a packed row
     max_steps: int = 1_000
     batch_size: int = 5  # packed rows per step and device
@@ -227,7 +227,7 @@ def _load_model(checkpoint: str, arguments: FinetuneArguments) -> TriglotForCond
             import bitsandbytes  # noqa: F401
             from transformers import BitsAndBytesConfig
         except ImportError as error:
-            raise TriglotError("quantized needs bitsandbytes and a GPU: pip install bitsandbytes") from error
+            raise TriglotError("quantized needs bitsandbytes: pip install 'triglot[quant]'") from error
         four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
         more = {"quantization_config": four, "dtype": torch.bfloat16}
     return load_stock(TriglotForConditionalGeneration.from_pretrained, checkpoint, "language model", **more)

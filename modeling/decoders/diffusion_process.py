@@ -41,7 +41,7 @@ class DiffusionProcess:
         except ImportError as error:
             raise ImportError("Diffusion is done by diffusers: pip install 'triglot[images]'.") from error
         self.config = config
-        self._shared = {
+        self._shared: dict[str, Any] = {
             "num_train_timesteps": config.num_train_timesteps,
             "beta_schedule": config.beta_schedule,
             "prediction_type": config.prediction_type,

@@ -162,6 +162,27 @@ def test_a_run_that_was_cut_off_ends_alike(rank, random_checkpoint, tokens, tmp_
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_four_bits_carry_an_adapter(random_checkpoint, tokens, tmp_path):
+    """QLoRA, on a GPU or by bitsandbytes' kernels for CPUs: the frozen weights in 4 bits, and a checkpoint of whole weights in the end."""
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    arguments = FinetuneArguments(
+        **{**SHORT, "max_steps": 60, "save_steps": 60}, lora_rank=4, quantized=True, trained_rows="seen"
+    )
+    model = finetune_module._load_model(str(random_checkpoint), arguments)
+    four = [type(module) for module in model.modules() if isinstance(module, bitsandbytes.nn.Linear4bit)]
+    assert len(four) == 7 * model.config.get_text_config().num_hidden_layers
+    folder = finetune(random_checkpoint, tokens, tmp_path, arguments)
+    state = json.loads((tmp_path / "checkpoints" / "checkpoint-60" / "trainer_state.json").read_text())
+    losses = [entry["loss"] for entry in state["log_history"] if "loss" in entry]
+    assert losses and losses[-1] < 6
+    old, new = load(random_checkpoint), load(folder)
+    assert {name for name, _ in new.named_parameters()} == {name for name, _ in old.named_parameters()}
+    ids = torch.randint(len(new.get_input_embeddings().weight), (2, 40), generator=torch.Generator().manual_seed(0))
+    adapted = PeftModel.from_pretrained(load(random_checkpoint), str(tmp_path / "adapter")).eval()
+    with torch.no_grad():
+        torch.testing.assert_close(new(ids).logits, adapted(ids).logits, rtol=0, atol=1e-4)
+
+
 def test_what_does_not_fit_is_told(random_checkpoint, tokens, tmp_path):
     with pytest.raises(TriglotError, match="no checkpoint"):
         finetune(tmp_path / "none", tokens, tmp_path / "out")

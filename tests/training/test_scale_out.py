@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from environments import ROOT
 from speech_rows import tokenised_table
 
 from triglot import TriglotForConditionalGeneration
@@ -33,7 +34,7 @@ def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1):
         "dtype": "float32", "pack_length": 128,
     }  # fmt: skip
     words += [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": "29533"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_PORT": "29533", "DS_ACCELERATOR": "cpu"}
     result = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
     assert result.returncode == 0, result.stderr[-3000:]
     state = json.loads((out / "checkpoints" / f"checkpoint-{STEPS}" / "trainer_state.json").read_text())
@@ -56,3 +57,19 @@ def test_two_ranks_and_two_batches_a_step_learn_as_one(random_checkpoint, tokens
         assert losses == pytest.approx(one[0], abs=2e-4), name
         for key, tensor in one[1].items():
             torch.testing.assert_close(weights[key], tensor, rtol=0, atol=2e-5, msg=f"{name}: {key}")
+
+
+@pytest.mark.parametrize("stage", [2, 3])
+def test_deepspeed_learns_as_one(stage, random_checkpoint, tokens, tmp_path):
+    """On two CPU processes, where DeepSpeed is installed (its DS_ACCELERATOR=cpu); the files in training/accelerate, but for the precision."""
+    pytest.importorskip("deepspeed")
+    config = str(ROOT / "training" / "accelerate" / f"deepspeed_zero{stage}.yaml")
+    launcher = [
+        sys.executable, "-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", "2", "--mixed_precision", "no",
+        "--main_process_port", "29535",
+    ]  # fmt: skip
+    one = finetuned(random_checkpoint, tokens, tmp_path / "one", [sys.executable], batch=4)
+    two = finetuned(random_checkpoint, tokens, tmp_path / "two", launcher, batch=2)
+    assert two[0] == pytest.approx(one[0], abs=2e-4)
+    for key, tensor in one[1].items():
+        torch.testing.assert_close(two[1][key], tensor, rtol=0, atol=2e-5, msg=key)
