@@ -237,11 +237,11 @@ def test_errors_are_one_line_and_nothing_is_overwritten(plain, tmp_path, capsys)
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("x")
     for out, message in (("mine", "holds something that is no export"), ("file", "is a file")):
-        assert main(["export", str(TINY), str(tmp_path / out)]) == 2
+        assert main(["export", str(TINY), str(tmp_path / out)]) == 1
         err = capsys.readouterr().err
         assert message in err and err.count("\n") == 1
-    assert main(["export", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
-    assert main(["export", str(plain), str(tmp_path / "out")]) == 2
+    assert main(["export", str(tmp_path / "none"), str(tmp_path / "out")]) == 1
+    assert main(["export", str(plain), str(tmp_path / "out")]) == 1
     assert "Triglot" in capsys.readouterr().err
-    assert main(["export", str(TINY), str(TINY)]) == 2  # the checkpoint itself is no export
+    assert main(["export", str(TINY), str(TINY)]) == 1  # the checkpoint itself is no export
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
