@@ -147,10 +147,12 @@ def test_standard_input_and_output(random_checkpoint, wav, tmp_path, capsysbinar
         assert err.decode().strip()  # the words
         spoken.append(out)
     assert spoken[0] == spoken[1]
-    given(monkeypatch, b"a red circle\n\n" + b"x" * 200_001)
-    assert main(["translate", "--text", "-", "--from", "en", "--to", "es", *model]) == 1
+    given(monkeypatch, b"a red circle\n" + b"x" * 200_001 + b"\n\xff\na blue star")
+    assert main(["translate", "--text", "-", "--from", "en", "--to", "es", *model]) == 3
     out, err = capsysbinary.readouterr()
-    assert b"Line 3 of standard input is longer" in err
+    lines = out.split(b"\n")
+    assert len(lines) == 5 and lines[0] and not lines[1] and not lines[2] and lines[3]  # a line for every line
+    assert b"line 2 of standard input is no text: longer than" in err and b"line 3 of standard input" in err
     given(monkeypatch, "un círculo\n\ndos\n".encode())
     assert main(["translate", "--text", "-", "--from", "es", "--to", "en", *model]) == 0
     lines = capsysbinary.readouterr().out.splitlines()
@@ -158,6 +160,10 @@ def test_standard_input_and_output(random_checkpoint, wav, tmp_path, capsysbinar
     given(monkeypatch, b"hola\n\nadios\n")
     assert main(["speak", "-", "--language", "es", "-o", str(tmp_path / "say"), *model]) == 0
     assert sorted(path.name for path in (tmp_path / "say").iterdir()) == ["0001.wav", "0003.wav"]
+    given(monkeypatch, b"hola\ndos\nadios\n")
+    capsysbinary.readouterr()
+    assert main(["speak", "-", "--language", "es", "-o", str(tmp_path / "say"), *model]) == 3
+    assert capsysbinary.readouterr().err.count(b"there already") == 2 and (tmp_path / "say" / "0002.wav").is_file()
     given(monkeypatch, b"hola\nadios\n")
     assert main(["speak", "-", "--language", "es", "-o", str(tmp_path / "say.wav"), *model]) == 1
     assert b"name a folder" in capsysbinary.readouterr().err

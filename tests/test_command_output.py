@@ -13,7 +13,7 @@ from environments import ROOT
 
 from triglot import TriglotError, cli
 from triglot.cli import main, parse
-from triglot.command_output import BAR_SWITCHES, told
+from triglot.command_output import BAR_SWITCHES, run_script, told
 
 
 def verbs():
@@ -68,6 +68,20 @@ def test_exit_codes_and_one_line_errors(monkeypatch, capsys):
     with pytest.raises(ZeroDivisionError):
         main(["describe", "x"])
     assert told(TriglotError()) == "TriglotError"
+
+
+def test_scripts_of_their_own_end_likewise(monkeypatch, capsys):
+    def refuses():
+        raise TriglotError("no rows")
+
+    monkeypatch.setattr(sys, "argv", ["/somewhere/train_kmeans.py"])
+    for script, code, line in ((refuses, 1, "train_kmeans: no rows\n"), (lambda: "a folder", 0, "")):
+        with pytest.raises(SystemExit) as ended:
+            run_script(script)
+        assert ended.value.code == code and capsys.readouterr().err == line
+    for path in (ROOT / "training").glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "__main__" not in text or "    run_script(main)\n" in text, path.name
 
 
 def test_json_is_alone_on_stdout(monkeypatch, capsys):

@@ -19,7 +19,7 @@ from typing import Any
 from .command_output import FAILED, SOME_FAILED, Output, told
 
 STDIN = "-"
-LONGEST_LINE = 100_000  # characters of a line of stdin; more is no sentence
+LONGEST_LINE = 100_000  # bytes of a line of stdin; more is no sentence
 SOUND, PICTURE, TEXT, VOICE = (".wav",), (".png", ".jpg", ".jpeg", ".webp"), (".txt",), (".safetensors",)
 
 
@@ -28,7 +28,7 @@ class Input:
     """One piece of work.
 
     name: As it was written, or as a wildcard found it.
-    content: A path, the bytes of stdin, or a text.
+    content: A path, the bytes of stdin, or a text; an error where there is none.
     out: The file to write, "-" for stdout, None for none.
     """
 
@@ -91,9 +91,8 @@ def text_inputs(
         arguments.usage("- reads standard input; it cannot stand beside other inputs.")
     if arguments.out is None or _is_folder(arguments.out):
         return _later_files(stdin_lines(), arguments, output, endings, files)
-    first = list(itertools.islice(filter(str.strip, stdin_lines()), 2))  # more than one cannot be one file
-    names = [f"{number:04}" for number in range(1, len(first) + 1)]
-    return _with_files([Input(line, line) for line in first], names, arguments, output, endings, files)
+    first = list(itertools.islice((line for line in stdin_lines() if line.name.strip()), 2))  # two cannot be one file
+    return _with_files(first, ["0001", "0002"], arguments, output, endings, files)
 
 
 def find_files(words: Sequence[str]) -> list[str]:
@@ -119,25 +118,25 @@ def find_files(words: Sequence[str]) -> list[str]:
     return list(found.values())
 
 
-def stdin_lines() -> Iterator[str]:
-    """Lines of UTF-8, without their ends, as they come.
-
-    Raises:
-        TriglotError: bytes that are no UTF-8, or a line beyond `LONGEST_LINE`.
-    """
+def stdin_lines() -> Iterator[Input]:
+    """Lines of UTF-8, without their ends, as they come; of one that is no text, or endless, the error in its place."""
     from .processing.errors import TriglotError
 
     for number in itertools.count(1):
-        line = sys.stdin.buffer.readline(4 * LONGEST_LINE + 1)
+        line = sys.stdin.buffer.readline(LONGEST_LINE)
         if not line:
             return
+        more = line
+        while len(more) == LONGEST_LINE and not more.endswith(b"\n"):  # pass over the rest
+            more = sys.stdin.buffer.readline(LONGEST_LINE)
         try:
+            if more is not line:
+                raise TriglotError(f"longer than {LONGEST_LINE} bytes")
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise TriglotError(f"Line {number} of standard input is no UTF-8 ({error.reason}).") from error
-        if len(text) > LONGEST_LINE:
-            raise TriglotError(f"Line {number} of standard input is longer than {LONGEST_LINE} characters.")
-        yield text
+            yield Input(text, text)
+        except ValueError as error:
+            name = f"line {number} of standard input"
+            yield Input(name, TriglotError(f"{name} is no text: {error}"))
 
 
 # ---- outputs
@@ -219,12 +218,12 @@ def _with_files(
         raise TriglotError(f"{own[0]!r} is an input itself; write to another folder.")
     if there and arguments.skip_existing:
         output.warn(f"{len(there)} of {len(items)} are there already")
-        items = [item for item in items if item not in there]
+        items = [item for item in items if not _is_there(item, files)]
     return items
 
 
 def _later_files(
-    lines: Iterator[str], arguments: argparse.Namespace, output: Output, endings: Sequence[str], files: int
+    lines: Iterator[Input], arguments: argparse.Namespace, output: Output, endings: Sequence[str], files: int
 ) -> Iterator[Input]:
     """The same for lines that are not there yet."""
     from .processing.errors import TriglotError
@@ -232,16 +231,18 @@ def _later_files(
     if arguments.out is not None:
         _check_makeable(arguments.out)
     for number, line in enumerate(lines, 1):
-        out = None if arguments.out is None else os.path.join(arguments.out, f"{number:04}{endings[0]}")
-        item = Input(line, line, out)
-        if out is not None and not line.strip():  # no file of nothing
+        if arguments.out is None:
+            yield line
             continue
+        if not line.name.strip():  # no file of nothing
+            continue
+        out = os.path.join(arguments.out, f"{number:04}{endings[0]}")
+        item = Input(line.name, line.content, out)
         if not arguments.overwrite and _is_there(item, files):
             if arguments.skip_existing:
                 continue
-            raise TriglotError(
-                f"{out!r} is there already: --skip-existing leaves such files, --overwrite replaces them."
-            )
+            why = f"{out!r} is there already: --skip-existing leaves such files, --overwrite replaces them."
+            item = Input(line.name, TriglotError(why), out)
         yield item
 
 
@@ -346,6 +347,10 @@ def _answers(work: Callable[[list[Any]], Sequence[Any]], batch: list[Input]) -> 
     """A result or an error for each; a batch that fails is halved until what is wrong stands alone."""
     from .processing.errors import TriglotError
 
+    good = [item for item in batch if not isinstance(item.content, Exception)]
+    if len(good) < len(batch):
+        answers = iter(_answers(work, good) if good else ())
+        return [item.content if isinstance(item.content, Exception) else next(answers) for item in batch]
     try:
         return list(work([item.content for item in batch]))
     except (TriglotError, OSError) as error:

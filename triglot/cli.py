@@ -6,13 +6,12 @@ Heavy imports happen inside the verbs, so that `triglot --help` is instant.
 """
 
 import argparse
-import os
 import sys
 from collections.abc import Callable, Sequence
 
 from . import media_verbs, training_verbs
 from .batches import add_batch_arguments, at_least_one
-from .command_output import DEBUG, FAILED, NOT_READ, STOPPED, Output, leave_stdout, told
+from .command_output import DEBUG, Output, ended
 from .media_verbs import DEFAULT_MODEL
 from .shipped_code import export_code, shipped_files
 from .version import __version__
@@ -35,22 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code. Wrong usage ends in SystemExit, as argparse has it."""
     arguments = parse(sys.argv[1:] if argv is None else argv)
     output = Output(arguments)
-    try:
+
+    def work() -> int | None:
         with output.alone():
-            code = arguments.run(arguments, output) or 0
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        leave_stdout()
-        return NOT_READ
-    except KeyboardInterrupt:
-        output.warn("stopped")
-        return STOPPED
-    except Exception as error:
-        if os.environ.get(DEBUG, "0") not in ("", "0"):
-            raise
-        output.warn(told(error))
-        return FAILED
+            return arguments.run(arguments, output)
+
+    return ended(work, output.warn)
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:

@@ -12,7 +12,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 DONE, FAILED, USAGE, SOME_FAILED, STOPPED, NOT_READ = 0, 1, 2, 3, 130, 141  # exit codes
@@ -25,14 +25,14 @@ class Output:
     """What one call says.
 
     Args:
-        arguments: Of the call: verb, json, quiet and, of some verbs, out.
+        arguments: Of the call: verb, json, quiet; of verbs that take many inputs out, which may be "-".
     """
 
     def __init__(self, arguments: argparse.Namespace):
         self.verb = arguments.verb
         self.json = arguments.json
         self.bars = not arguments.quiet and sys.stderr.isatty()
-        self.file = getattr(arguments, "out", None) == "-"
+        self.file = hasattr(arguments, "inputs") and arguments.out == "-"
         self.stdout = sys.stdout
         if self.file and self.json:
             arguments.usage("--json and -o - both want standard output: name a file or a folder.")
@@ -43,16 +43,9 @@ class Output:
     def alone(self) -> Iterator[None]:
         """While it lasts no library shows a bar where none is wanted, and what others print goes to stderr where stdout is to have
         the result alone."""
-        before = dict(os.environ)
-        if not self.bars:
-            os.environ.update({name: os.environ.get(name, "1") for name in BAR_SWITCHES})
-        try:
-            with contextlib.redirect_stdout(sys.stderr) if self.json or self.file else contextlib.nullcontext():
-                yield
-        finally:
-            for name in BAR_SWITCHES:
-                os.environ.pop(name, None)
-            os.environ.update({name: before[name] for name in BAR_SWITCHES if name in before})
+        aside = contextlib.redirect_stdout(sys.stderr) if self.json or self.file else contextlib.nullcontext()
+        with aside, _no_bars(not self.bars):
+            yield
 
     def show(self, result: Any, text: str | None = None) -> None:
         """Prints a result: the text, or with --json a line of JSON. Under torchrun the first process alone does.
@@ -86,6 +79,44 @@ class Output:
         stream.flush()
 
 
+def ended(work: Callable[[], int | None], warn: Callable[[str], None]) -> int:
+    """Does the work of a command and tells how it ended.
+
+    Args:
+        work: Returns the exit code, None for 0.
+        warn: Told what went wrong, in one line.
+
+    Returns:
+        The exit code. With `DEBUG` in the environment errors are raised instead.
+    """
+    try:
+        code = work() or DONE
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        _leave_stdout()
+        return NOT_READ
+    except KeyboardInterrupt:
+        warn("stopped")
+        return STOPPED
+    except Exception as error:
+        if os.environ.get(DEBUG, "0") not in ("", "0"):
+            raise
+        warn(told(error))
+        return FAILED
+
+
+def run_script(main: Callable[[], Any]) -> None:
+    """The command line of a training script by itself: the exit codes, one-line errors and bars of `triglot`."""
+    name = os.path.splitext(os.path.basename(sys.argv[0]))[0]
+
+    def work() -> None:
+        with _no_bars(not sys.stderr.isatty()):
+            main()
+
+    sys.exit(ended(work, lambda message: print(f"{name}: {message}", file=sys.stderr)))
+
+
 def told(error: BaseException) -> str:
     """One error for people; of one that nobody foresaw also its kind and where in this package it arose."""
     from .processing.errors import TriglotError
@@ -102,10 +133,23 @@ def told(error: BaseException) -> str:
     return f"{type(error).__name__}: {message.splitlines()[0]} (unforeseen{where}; {DEBUG}=1 shows all)"
 
 
-def leave_stdout() -> None:
+def _leave_stdout() -> None:
     """Nobody reads it any more: what is left of it goes nowhere, without a word at the end of the process."""
     with contextlib.suppress(OSError, ValueError):  # a stdout that is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def _no_bars(hidden: bool) -> Iterator[None]:
+    before = {name: os.environ[name] for name in BAR_SWITCHES if name in os.environ}
+    if hidden:
+        os.environ.update({**dict.fromkeys(BAR_SWITCHES, "1"), **before})
+    try:
+        yield
+    finally:
+        for name in BAR_SWITCHES:
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def _without_nan(value: Any) -> Any:
