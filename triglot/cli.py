@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from . import media_verbs, training_verbs
 from .batches import add_batch_arguments, at_least_one
 from .command_output import DEBUG, Output, ended
+from .hub_network import offline_without_network
 from .media_verbs import DEFAULT_MODEL
 from .shipped_code import export_code, shipped_files
 from .version import __version__
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int | None:
         with output.alone():
+            offline_without_network(arguments, output.warn)
             return arguments.run(arguments, output)
 
     return ended(work, output.warn)
