@@ -29,10 +29,8 @@ def test_every_verb_shows_examples_that_are_understood(verb, capsys):
     assert ended.value.code == 0
     examples = shown.partition("examples:\n")[2].splitlines()
     assert examples and shown.rstrip().endswith(examples[-1])
-    told_of = [parse(shlex.split(re.sub(r" [<>] \S+", "", line))[1:]) for line in examples]
-    assert any(each.verb == verb for each in told_of) and all(
-        each.json is False for each in told_of if "--json" not in shown
-    )
+    understood = [parse(shlex.split(re.sub(r" [<>] \S+", "", line))[1:]) for line in examples]
+    assert any(each.verb == verb for each in understood)
     assert "--json" in shown and "--quiet" in shown
 
 

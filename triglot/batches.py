@@ -50,30 +50,27 @@ def add_batch_arguments(parser: argparse.ArgumentParser, batch_size: int = 8) ->
 # ---- inputs
 
 
-def file_inputs(arguments: argparse.Namespace, output: Output, endings: Sequence[str], files: int = 1) -> list[Input]:
+def file_inputs(arguments: argparse.Namespace, output: Output, endings: Sequence[str]) -> list[Input]:
     """The files that a command names, each with the file that is to be written.
 
     Args:
         arguments: `inputs`: paths, wildcards (`**` too), or `-` alone for the bytes of stdin; `out`, `overwrite`, `skip_existing`.
         output: Of the command.
         endings: Of the files to write, the usual one first.
-        files: That each input gives.
 
     Raises:
         TriglotError: a wildcard without a match, a folder, an `--out` that does not fit, files that are there already.
     """
     from .processing.user_files import read_handle
 
-    if STDIN in arguments.inputs:
-        if len(arguments.inputs) > 1:
-            arguments.usage("- reads standard input; it cannot stand beside other inputs.")
+    if _reads_stdin(arguments):
         if sys.stdin.isatty():
             arguments.usage("- reads a file from standard input, which is a terminal: add < FILE.")
         found = [Input(STDIN, read_handle(sys.stdin.buffer, "standard input"))]
     else:
         found = [Input(path, path) for path in find_files(arguments.inputs)]
     names = output_names([item.name for item in found])
-    return _with_files(found, names, arguments, output, endings, files)
+    return _with_files(found, names, arguments, output, endings)
 
 
 def text_inputs(
@@ -81,14 +78,12 @@ def text_inputs(
 ) -> Iterable[Input]:
     """The texts that a command names, or for `-` the lines of stdin as they come; see `file_inputs`.
 
-    Files are called by the number of the text, 0001 and so on.
+    Files are called by the number of the text, 0001 and so on; `files` is how many each text gives.
     """
-    if STDIN not in arguments.inputs:
+    if not _reads_stdin(arguments):
         found = [Input(text, text) for text in arguments.inputs]
         names = [f"{number:04}" for number in range(1, len(found) + 1)]
         return _with_files(found, names, arguments, output, endings, files)
-    if len(arguments.inputs) > 1:
-        arguments.usage("- reads standard input; it cannot stand beside other inputs.")
     if arguments.out is None or _is_folder(arguments.out):
         return _later_files(stdin_lines(), arguments, output, endings, files)
     first = list(itertools.islice((line for line in stdin_lines() if line.name.strip()), 2))  # two cannot be one file
@@ -116,6 +111,12 @@ def find_files(words: Sequence[str]) -> list[str]:
         for path in paths:
             found.setdefault(os.path.abspath(path), path)
     return list(found.values())
+
+
+def _reads_stdin(arguments: argparse.Namespace) -> bool:
+    if STDIN in arguments.inputs and len(arguments.inputs) > 1:
+        arguments.usage("- reads standard input; it cannot stand beside other inputs.")
+    return arguments.inputs == [STDIN]
 
 
 def stdin_lines() -> Iterator[Input]:
@@ -177,7 +178,7 @@ def _with_files(
     arguments: argparse.Namespace,
     output: Output,
     endings: Sequence[str],
-    files: int,
+    files: int = 1,
 ) -> list[Input]:
     """The inputs with the files that are written of them; those that are left out are told."""
     from .processing.errors import TriglotError
