@@ -49,7 +49,8 @@ def tokenize(arguments: argparse.Namespace, output: Output) -> None:
 def finetune(arguments: argparse.Namespace, output: Output) -> None:
     with training_packages("training"):
         from .training.finetune import run
-    folder = run(arguments)
+    run(arguments)
+    folder = Path(arguments.out)
     parts = {name: str(folder / name) for name in ("adapter", "checkpoint") if (folder / name).is_dir()}
     output.show({"out": str(folder), **parts})
 

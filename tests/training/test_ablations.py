@@ -89,8 +89,10 @@ def test_finished_arms_are_kept_and_tokens_suffice(command, finished, tmp_path, 
 
     monkeypatch.setattr(ablation_arms, "train_lm", never)
     before = (finished / "report" / "results.json").read_text()
-    assert main([*without_audio(command), "--out", str(finished)]) == 0
+    capsys.readouterr()
+    assert main([*without_audio(command), "--out", str(finished), "--json"]) == 0
     assert (finished / "report" / "results.json").read_text() == before
+    assert json.loads(capsys.readouterr().out) == json.loads(before)
     assert main([*command, "--out", str(finished), "--limit", "1"]) == 1
     assert "holds a run with other settings" in capsys.readouterr().err
     assert main([*command, "--out", str(finished), "--arms", "alone, chian"]) == 1

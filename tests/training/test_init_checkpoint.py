@@ -184,6 +184,9 @@ def test_the_plan_alone_loads_and_writes_nothing(parts, tmp_path, monkeypatch, c
     ]
     assert main([*options, "--plan-only", "--plan-trainable", "lora", "--plan-length", "512"]) == 0
     printed = capsys.readouterr().out
+    assert main([*options, "--plan-only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["out"] is None and told["plan"]["weights"] > 0 and told["setup"]["length"] == 1024
     assert "(lora)" in printed and "8 rows of 512 ids" in printed and not (tmp_path / "new").exists()
 
 
