@@ -19,8 +19,7 @@ from .version import __version__
 
 __all__ = ["export_code", "main", "parse", "shipped_files"]
 
-TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
-ALIGNMENT_REPORT, TRANSLATION_REPORT = "evaluate alignment", "evaluate translation"
+REPORTS = ("tokenizer", "decoder", "alignment", "translation")  # `triglot evaluate NAME`, by training/NAME_report.py
 EPILOG = f"""examples:
   triglot transcribe in.wav --language es
   triglot translate "calls/**/*.wav" --from es --to en -o english/
@@ -47,12 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """The arguments of one call."""
     words = list(words)
-    if " ".join(words[:2]) in (
-        TOKENIZER_REPORT,
-        DECODER_REPORT,
-        ALIGNMENT_REPORT,
-        TRANSLATION_REPORT,
-    ):  # two words, one verb; a checkpoint of that name is ./tokenizer
+    if (
+        words[:1] == ["evaluate"] and words[1:2] and words[1] in REPORTS
+    ):  # one verb; a checkpoint of that name is ./tokenizer
         words[:2] = [" ".join(words[:2])]
     return _parser().parse_args(words)
 
@@ -224,20 +220,29 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     add_arguments(evaluate)
-    report = verb(TOKENIZER_REPORT, training_verbs.report("tokenizer_report"), "compare speech tokenizers: bits, phonemes, speakers, speed",
-                  "triglot evaluate tokenizer tiny=hub_configs/triglot-tiny/speech_tokenizer --out card/")  # fmt: skip
-    add_tokenizer_arguments(report)
-    report = verb(DECODER_REPORT, training_verbs.report("decoder_report"), "compare speech decoders: words, voices, speed",
-                  "triglot evaluate decoder tiny=hub_configs/triglot-tiny/speech_decoder "
-                  "--tokenizer hub_configs/triglot-tiny/speech_tokenizer --judge tests/data/judge --out card/")  # fmt: skip
-    add_decoder_arguments(report)
-    report = verb(ALIGNMENT_REPORT, training_verbs.report("alignment_report"), "whether text, speech and pictures of one thing lie together",
-                  "triglot evaluate alignment hub_configs/triglot-tiny --rows runs/tiny_test_seen/data/rows --out alignment/")  # fmt: skip
-    add_alignment_arguments(report)
-    report = verb(TRANSLATION_REPORT, training_verbs.report("translation_report"), "compare ways from speech to speech: words, voice, size, speed",
-                  "triglot evaluate translation tiny=hub_configs/triglot-tiny --rows runs/tiny_test_seen/data/rows "
-                  "--judge tests/data/judge --out translation/")  # fmt: skip
-    add_translation_arguments(report)
+    reports = {
+        "tokenizer": (
+            add_tokenizer_arguments, "compare speech tokenizers: bits, phonemes, speakers, speed",
+            "tiny=hub_configs/triglot-tiny/speech_tokenizer --out card/",
+        ),
+        "decoder": (
+            add_decoder_arguments, "compare speech decoders: words, voices, speed",
+            "tiny=hub_configs/triglot-tiny/speech_decoder --tokenizer hub_configs/triglot-tiny/speech_tokenizer --judge tests/data/judge "
+            "--out card/",
+        ),
+        "alignment": (
+            add_alignment_arguments, "whether text, speech and pictures of one thing lie together",
+            "hub_configs/triglot-tiny --rows runs/tiny_test_seen/data/rows --out alignment/",
+        ),
+        "translation": (
+            add_translation_arguments, "compare ways from speech to speech: words, voice, size, speed",
+            "tiny=hub_configs/triglot-tiny --rows runs/tiny_test_seen/data/rows --judge tests/data/judge --out translation/",
+        ),
+    }  # fmt: skip
+    for name in REPORTS:
+        add_report_arguments, what, words = reports[name]
+        run = training_verbs.report(f"{name.replace('-', '_')}_report")
+        add_report_arguments(verb(f"evaluate {name}", run, what, f"triglot evaluate {name} {words}"))
 
     ablate = verb("ablate", training_verbs.ablate, "which of AudioPaLM's claims about training hold for small models on these rows",
                   "triglot ablate ctc=units/ mfcc=mfcc/ --rows rows/ --test-rows held_out/ --text-tokenizer text/ --out ablations/")  # fmt: skip
