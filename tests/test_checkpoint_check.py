@@ -146,7 +146,7 @@ def test_all_of_it_is_told_at_once(folder, capsys):
                 name, name
             )
         ](folder)
-    assert main(["push", str(folder), "me/x", "--check"]) == 2
+    assert main(["push", str(folder), "me/x", "--check"]) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and all(
         name in told for name in ("training_args.bin", "no model card", "tokenizer.json")

@@ -72,6 +72,12 @@ def test_the_citation_is_valid_and_of_this_version():
         for author in entry["authors"]:
             assert set(author) <= PERSON or "name" in author, author
     assert all(re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{5}", each["url"]) for each in CITATION["references"])
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").split("## Cite")[1]
+    assert (
+        CITATION["title"] in readme
+        and f"Version {__version__}." in readme
+        and CITATION["authors"][0]["name"] in readme
+    )
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg", encoding="utf-8")
     assert setup["metadata"]["version"] == "attr: triglot.version.__version__" and CITATION["version"] == __version__

@@ -159,7 +159,7 @@ def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, 
     monkeypatch.chdir(tmp_path)
     item, speaker = held_out_sentences(1, seed=1)[0], random_speaker(random.Random(1), HELD_OUT_VOICES)
     soundfile.write("in.wav", *speak(item.sentence("es"), "es", speaker))
-    [block] = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
+    block, *_ = re.findall(r"```python\n(.*?)```", GUIDE, re.S)
     assert "http://127.0.0.1:8000" in block
     names: dict = {}
     exec(compile(block.replace("http://127.0.0.1:8000", server), "serve.md", "exec"), names)
@@ -190,6 +190,27 @@ def test_it_is_served_over_http_and_the_guide_makes_sound_of_the_answer(server, 
     settings["suppress_tokens"] = list(range(processor.space.sep_id + 1, processor.space.size))
     assert ask(speaking).startswith("<|speech|><|speech_")
     assert "<|speech" not in ask(speaking, extra_body={"generation_config": json.dumps(settings)})
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["fast", "torchao"])
+def test_the_guides_other_snippets_run(number, tmp_path, monkeypatch):
+    block = re.findall(r"```python\n(.*?)```", GUIDE, re.S)[number]
+    if "torchao" in block:
+        pytest.importorskip("torchao")
+    (tmp_path / "hub_configs").symlink_to(ROOT / "hub_configs")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(compile(block, "serve.md", "exec"), names)
+    layer = names["model"].language_model.model.layers[0]
+    if "torchao" in block:
+        assert type(layer.self_attn.q_proj.weight) is not torch.nn.Parameter
+    else:
+        assert names["model"].speed_up() in ("int8", "float32")
+
+
+def test_the_guides_request_is_json():
+    [request] = re.findall(r"```json\n(.*?)```", GUIDE, re.S)
+    assert {"model", "prompt", "max_tokens"} <= set(json.loads(request))
 
 
 def test_the_guides_commands_are_understood():
@@ -237,11 +258,11 @@ def test_errors_are_one_line_and_nothing_is_overwritten(plain, tmp_path, capsys)
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     (tmp_path / "file").write_text("x")
     for out, message in (("mine", "holds something that is no export"), ("file", "is a file")):
-        assert main(["export", str(TINY), str(tmp_path / out)]) == 2
+        assert main(["export", str(TINY), str(tmp_path / out)]) == 1
         err = capsys.readouterr().err
         assert message in err and err.count("\n") == 1
-    assert main(["export", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
-    assert main(["export", str(plain), str(tmp_path / "out")]) == 2
+    assert main(["export", str(tmp_path / "none"), str(tmp_path / "out")]) == 1
+    assert main(["export", str(plain), str(tmp_path / "out")]) == 1
     assert "Triglot" in capsys.readouterr().err
-    assert main(["export", str(TINY), str(TINY)]) == 2  # the checkpoint itself is no export
+    assert main(["export", str(TINY), str(TINY)]) == 1  # the checkpoint itself is no export
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]

@@ -9,6 +9,7 @@ from sizes_testing import SIZES, build_twin, read, run_every_task, same_layout, 
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
 from triglot import TriglotError
+from triglot.checkpoint_check import card_problems
 from triglot.cli import parse
 from triglot.training.data.sources import load_sources
 from triglot.training.describe import as_text, describe
@@ -81,6 +82,7 @@ def test_configs_alone_agree_with_the_recipe(size):
 def test_the_card_says_that_there_are_no_weights_and_what_describe_says(size):
     card = (size / "README.md").read_text(encoding="utf-8")
     header = card.split("---")[1]
+    assert not list(card_problems(card))
     assert "license: apache-2.0" in header and "base_model: Qwen/" in header and "library_name: transformers" in header
     assert "**no weights**" in card and "## What to run" in card and "## Data, hours and memory" in card
     [said] = re.findall(r"```\n(triglot-.*?)\n```", card, re.S)

@@ -1,16 +1,19 @@
-"""The README: its Python snippets run, its commands exist, its set-up blocks are one command each."""
+"""The README: its Python snippets and the lines of its tables run, its set-up blocks are one command each."""
 
 import random
 import re
-import shlex
 
 import pytest
 import soundfile
 from environments import ROOT
+from image_testing import seeing_checkpoint
+from shell_testing import bash_lines, run_line
+from transformers import pipeline
 from transformers.utils import is_torchvision_available
 
-from triglot.cli import parse, shipped_files
+from triglot.cli import shipped_files
 from triglot.training.data.demo_world import speak
+from triglot.training.data.sources import load_sources
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 from triglot.training.metrics import WordErrorRate
 
@@ -49,12 +52,49 @@ def test_python_snippets_run_in_order(tmp_path, monkeypatch, capsys):
     assert names["grown"].config.modality_ranges == {"text": (0, 1000), "speech": (1003, 1503)}
 
 
-def test_commands_are_understood():
-    commands = [line for block in blocks("bash") for part in block.splitlines() for line in part.split("&&")]
-    verbs = [shlex.split(command)[1:] for command in commands if command.strip().startswith("triglot ")]
-    assert len(verbs) >= 6
-    for arguments in verbs:
-        parse(arguments)
+@pytest.fixture(scope="module")
+def seeing_tiny(tmp_path_factory):
+    """triglot-tiny with an untrained tokenizer of its 64 image codes."""
+    return seeing_checkpoint(ROOT / "hub_configs" / "triglot-tiny", tmp_path_factory.mktemp("seeing") / "my_model")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, seeing_tiny):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hub_configs").symlink_to(ROOT / "hub_configs")
+    (tmp_path / "my_model").symlink_to(seeing_tiny)
+    (tmp_path / "calls" / "monday").mkdir(parents=True)
+    for name in ("in", "me", "calls/a", "calls/monday/a"):
+        soundfile.write(f"{name}.wav", *speak("un triángulo", "es", "f2-160-60"))
+    return tmp_path
+
+
+def test_the_command_line_runs(place):
+    [block] = re.findall(r"<!-- these run in the tests -->\n(```bash\n.*?```)", README, re.S)
+    printed = [run_line(line) for line in bash_lines(block)]
+    assert len(printed) >= 8 and all(code == 0 and told for code, told in printed)
+    for name in ("out.wav", "english/a.wav", "english/monday/a.wav", "me.safetensors", "say.wav", "out.png"):
+        assert (place / name).is_file(), name
+
+
+def test_the_lines_for_pictures_run(place):
+    lines = re.findall(r"^\| `([\w-]+)`(?: ¹)?[^|]*\| `((\w+)\(.*?\))` \|", README, re.M)
+    names = {"model": "my_model"}
+    calls = [(task, call) for task, call, name in lines if name in ("draw", "picture", "describe", "chain", "see")]
+    assert len(calls) == 5
+    for task, call in calls:
+        pipe = pipeline(task, model="my_model")
+        result = eval(call, {**names, call.partition("(")[0]: pipe})
+        assert result, call
+        if task == "text-to-image":
+            assert len(result) == 2
+            result[0].save("in.png")
+
+
+def test_the_sources_are_read(tmp_path):
+    [block] = blocks("yaml")
+    (tmp_path / "mine.yaml").write_text(block)
+    assert load_sources(tmp_path / "mine.yaml").sources[0].name == "mine"
 
 
 @pytest.mark.parametrize("what", ["demo", "test"])

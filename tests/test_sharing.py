@@ -1,26 +1,38 @@
-"""docs/sharing.md: its commands exist, its snippets run in order against a Hub on the loopback interface."""
+"""docs/sharing.md: its commands and its snippets run in order against a Hub on the loopback interface."""
 
+import json
 import re
-import shlex
 
 import numpy as np
 from environments import ROOT
 from hub_server import HubServer
+from shell_testing import bash_lines, run_line
 from test_hub_upload import aim
 from whole_checkpoint import with_card
 
-from triglot.cli import parse
 from triglot.processing.audio_io import write_audio
 from triglot.provenance import synthetic
 
 GUIDE = (ROOT / "docs" / "sharing.md").read_text(encoding="utf-8")
 
 
-def test_commands_are_understood():
-    lines = [line for block in re.findall(r"```bash\n(.*?)```", GUIDE, re.S) for line in block.splitlines()]
-    assert len(lines) == 3
-    for line in lines:
-        assert parse(shlex.split(line)[1:]).verb == "push"
+def test_commands_run_in_order(random_checkpoint, tmp_path, monkeypatch):
+    (tmp_path / "runs" / "tiny").mkdir(parents=True)
+    with_card(random_checkpoint, tmp_path / "runs" / "tiny" / "checkpoint")
+    monkeypatch.chdir(tmp_path)
+    with HubServer() as hub:
+        aim(monkeypatch, hub.endpoint, hub.token)
+        printed = []
+        for line in bash_lines(GUIDE):
+            code, said = run_line(line)
+            printed.append(said)
+            assert code == 0, line
+            with open("runs/tiny/checkpoint/README.md", "a") as card:  # what has not changed makes no pull request
+                card.write("\nMore.\n")
+        repo = hub.repos["me/my-triglot"]
+        assert len(printed) == 3 and b"ready to be pushed" in printed[0]
+        assert repo.private and repo.history()[0].message == "After 4,000 steps"
+        assert "refs/pr/1" in repo.refs and json.loads(printed[2])["pr_url"]
 
 
 def test_snippets_run_in_order(random_checkpoint, tmp_path, monkeypatch, capsys):

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from ..processing.errors import TriglotError
 from .parts_trainer import check_finite
-from .progress import as_line
+from .progress import as_line, bar_settings
 from .run_report import write_report
 from .runs import KEPT, check_room_for_run, full_disk_told, sharding
 from .seeded_data import seeded_data
@@ -163,7 +163,7 @@ class _Run:
             total=steps,
             initial=self.state.global_step,
             dynamic_ncols=True,
-            disable=not self.accelerator.is_main_process,
+            **bar_settings(self.accelerator.is_main_process),
         ) as self.bar:
             while self.state.global_step < steps:
                 epoch, done = divmod(self.state.global_step, per_epoch)

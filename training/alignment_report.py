@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from tqdm.auto import tqdm
 from transformers import set_seed
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
@@ -95,7 +96,7 @@ def _key(value: Any) -> Any:
 def mean_states(model: Any, prompts: Sequence[tuple[Sequence[int], int, int]]) -> np.ndarray:
     """Prompts (ids, first, last + 1 place of the content) -> float32 (L + 1, N, D): the content's states, averaged."""
     collected = []
-    for start in range(0, len(prompts), BATCH):
+    for start in tqdm(range(0, len(prompts), BATCH), desc="reading", unit="batch"):
         batch = prompts[start : start + BATCH]
         width = max(len(ids) for ids, _, _ in batch)
         padded = [
@@ -115,7 +116,7 @@ def view_prompts(
     processor = under_test.processor
     task, column, language_column = VIEWS[view]
     chain, prompts = parse_chain(task), []
-    for row in items:
+    for row in tqdm(items, desc=view, unit="item"):
         value, language = rows[row][column], languages[rows[row][language_column]]
         name = f"{column} of row {row}"
         if view == "speech":

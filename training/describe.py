@@ -9,7 +9,6 @@ Memory is `memory_plan`'s, speed `throughput`'s: plans on paper. Lengths are of 
 import argparse
 import copy
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -299,15 +298,10 @@ def _gib(size: float) -> str:
     return f"{size / 2**30:,.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:,.1f} MiB"
 
 
-def run(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """`triglot describe`."""
+def run(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], str]:
+    """`triglot describe`: what is known of each, and the same for people."""
     accelerator = Accelerator(
         **{field.name: getattr(arguments, field.name) for field in dataclasses.fields(Accelerator)}
     )
     found: Sequence[Description] = [describe(each, accelerator) for each in arguments.checkpoints]
-    results = [dataclasses.asdict(each) for each in found]
-    if arguments.json:
-        print(json.dumps(results[0] if len(results) == 1 else results, ensure_ascii=False))
-    else:
-        print("\n\n".join(as_text(each, accelerator) for each in found))
-    return results
+    return [dataclasses.asdict(each) for each in found], "\n\n".join(as_text(each, accelerator) for each in found)

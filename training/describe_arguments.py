@@ -8,9 +8,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "checkpoints", nargs="+", metavar="DIR", help="folder or Hub id of a checkpoint, also without weights"
     )
-    parser.add_argument(
-        "--json", action="store_true", help="print the result as one JSON object, or a list of several"
-    )
     gpu = parser.add_argument_group("the GPU that speeds are told for")
     gpu.add_argument("--gpu", dest="name", default="H100", help="its name (default: H100)")
     gpu.add_argument("--peak", type=float, default=989.0, help="TFLOP/s in bfloat16, dense (default: 989)")

@@ -44,6 +44,7 @@ from .evaluate_questions import (
 )
 from .evaluate_scenes import has_pictures, scene_score
 from .metrics import SpeakerSimilarity
+from .progress import bar_settings
 from .report import EvaluatedItem, signatures, summarise, write_results
 
 __all__ = ["EVALUATION_TASKS", "Judge", "add_arguments", "evaluate_checkpoint", "load_rows", "run"]
@@ -201,7 +202,7 @@ class _Run:
         """All questions, in batches of like length, back in the order of tasks and rows."""
         items: list[EvaluatedItem] = []
         total = sum(map(len, plan.values()))
-        with tqdm(total=total, desc="evaluating", disable=not progress) as bar, torch.random.fork_rng():
+        with tqdm(total=total, desc="evaluating", **bar_settings(progress)) as bar, torch.random.fork_rng():
             torch.manual_seed(seed)
             for name, task in tasks.items():
                 kept = {asked.row for asked in plan[name][: self.keep_audio]}

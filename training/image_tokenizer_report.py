@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from datasets import Dataset
 from PIL import Image as Pictures
+from tqdm.auto import tqdm
 
 from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
 from ..modeling.tokenizers.image_fitting import fit_image
@@ -181,7 +182,8 @@ def report_image_tokenizers(
     for name, tokenizer in tokenizers.items():
         if tokenizer.grid is None or not tokenizer.fingerprint:
             raise TriglotError(f"The tokenizer {name!r} has no code book yet, or is one of other media than images.")
-    measured = {name: measure_image_tokenizer(name, item, pictures, score) for name, item in tokenizers.items()}
+    shown = tqdm(tokenizers.items(), desc="measuring", unit="tokenizer")
+    measured = {name: measure_image_tokenizer(name, item, pictures, score) for name, item in shown}
     cards = [card for card, _ in measured.values()]
     facts = {
         "pictures": len(pictures),

@@ -12,6 +12,7 @@ folder goes on from it, in full or with adapters.
 import argparse
 import dataclasses
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from .card_record import CardRecord, Part, Run
 from .data.load_rows import open_rows
 from .describe import count_numbers, count_of
 from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer, load_stock
-from .memory_plan import TrainingSetup, as_table, plan_memory
+from .memory_plan import MemoryPlan, TrainingSetup, as_table, plan_memory
 from .model_card import card_beside
 from .runs import given_settings
 from .train_kmeans import KmeansArguments, train_kmeans
@@ -86,13 +87,19 @@ class InitArguments:
             resolve_language(language)
 
 
-def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None, *, seed: int = 0) -> Path | None:
+Told = Callable[[MemoryPlan, Mapping[str, int], TrainingSetup], None]
+
+
+def init_checkpoint(
+    arguments: InitArguments, setup: TrainingSetup | None = None, *, seed: int = 0, tell: Told | None = None
+) -> Path | None:
     """Assembles the checkpoint.
 
     Args:
         arguments: The parts.
         setup: How the LM is to be trained, for the plan; default: `TrainingSetup()`.
         seed: Of k-means.
+        tell: Gets the plan, the numbers of the other parts and the setup; default: prints a table.
 
     Returns:
         The folder, whole; None where only the plan was asked for.
@@ -125,7 +132,7 @@ def init_checkpoint(arguments: InitArguments, setup: TrainingSetup | None = None
     given = {"speech decoder": decoder, "image tokenizer": pictures}
     parts |= {name: count_numbers(part)[0] for name, part in given.items() if part is not None}
     rows = codes + SPAN_IDS + (0 if pictures is None else pictures.codebook_size + SPAN_IDS - 1)
-    print(as_table(plan_memory(text_config, rows, setup), parts, setup))
+    (tell or _print_plan)(plan_memory(text_config, rows, setup), parts, setup)
     if arguments.plan_only:
         return None
 
@@ -196,13 +203,23 @@ def _check_tokenizer(tokenizer: Any, where: str) -> None:
         raise TriglotError(f"The tokenizer of {where!r} must be a fast one that has an <eos> token.")
 
 
-def run(arguments: argparse.Namespace) -> Path | None:
-    """`triglot init`, with the arguments of `init_arguments.add_arguments`."""
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`triglot init`, with the arguments of `init_arguments.add_arguments`: {"out": the folder or None, "plan", "parts", "setup"}."""
+    found: dict[str, Any] = {}
+
+    def tell(plan: MemoryPlan, parts: Mapping[str, int], setup: TrainingSetup) -> None:
+        _print_plan(plan, parts, setup)
+        found.update(plan=dataclasses.asdict(plan), parts=dict(parts), setup=dataclasses.asdict(setup))
+
     setup = TrainingSetup(**{name: getattr(arguments, f"plan_{name}") for name in _SETUP})
-    out = init_checkpoint(given_settings(arguments, InitArguments), setup, seed=arguments.seed)
+    out = init_checkpoint(given_settings(arguments, InitArguments), setup, seed=arguments.seed, tell=tell)
     if out is not None:
         print(out)
-    return out
+    return {"out": None if out is None else str(out), **found}
+
+
+def _print_plan(plan: MemoryPlan, parts: Mapping[str, int], setup: TrainingSetup) -> None:
+    print(as_table(plan, parts, setup))
 
 
 _SETUP = tuple(field.name for field in dataclasses.fields(TrainingSetup))

@@ -3,6 +3,7 @@
 step 50/1500  loss 3.214 (ASR 2.87, AST 4.01)  grad norm 1.2  learning rate 0.001  4,812 ids/s  12:40 left
 """
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,6 +41,7 @@ class Progress(ProgressCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
             self.training_bar = tqdm(total=state.max_steps, initial=state.global_step, dynamic_ncols=True)
+        self.first_step, self.begun = state.global_step, time.monotonic()
         self.current_step = state.global_step
 
     def on_log(self, args, state, control, logs=None, **kwargs):
@@ -48,10 +50,14 @@ class Progress(ProgressCallback):
             return
         if SPEED in (logs or {}):
             bar.set_postfix_str(f"{logs[SPEED]:,.0f} ids/s", refresh=False)
-        told = bar.format_dict
-        done = told["n"] - told["initial"]
-        left = (told["total"] - told["n"]) * told["elapsed"] / done if done > 0 and "loss" in (logs or {}) else None
+        done, seconds = state.global_step - self.first_step, time.monotonic() - self.begun
+        left = (state.max_steps - state.global_step) * seconds / done if done > 0 and "loss" in (logs or {}) else None
         bar.write(as_line(logs or {}, state.global_step, state.max_steps, left))
+
+
+def bar_settings(shown: bool) -> dict[str, Any]:
+    """Settings of a tqdm bar that may be unwanted; `disable=False` would show it where TQDM_DISABLE says that none is."""
+    return {} if shown else {"disable": True}
 
 
 def show_progress(trainer: Trainer) -> None:

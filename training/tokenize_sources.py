@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
@@ -191,10 +192,20 @@ def _draw(held: Mapping[str, Mapping[str, float]], tasks: Sequence[str], path: P
         FigureCanvasAgg(figure).print_png(partial)
 
 
-def run(arguments: argparse.Namespace) -> Path:
-    """`triglot tokenize`."""
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """`triglot tokenize`: {"out": the folder, "sources": {name: what its shards hold so far}}."""
     mixture = load_sources(arguments.sources)
-    return tokenise_mixture(
+    folder = tokenise_mixture(
         mixture, arguments.tokenizer, arguments.out, shard_rows=arguments.shard_rows, workers=arguments.workers,
         image_tokenizer_dir=arguments.image_tokenizer,
     )  # fmt: skip
+    held = {}
+    for source in mixture.sources:
+        paths = list((folder / source.name).glob("shard-*.parquet"))
+        shards = [shard_facts(path) for path in paths]
+        held[source.name] = {
+            "rows": sum(pyarrow.parquet.read_metadata(path).num_rows for path in paths),
+            "skipped": sum(len(shard["skipped"]) for shard in shards),
+            "hours": sum(shard["seconds"] for shard in shards) / 3600,
+        }
+    return {"out": str(folder), "sources": held}

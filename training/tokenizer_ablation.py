@@ -21,6 +21,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from ..command_output import run_script
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .ablation_arms import SMALL, Arm, Workplace
@@ -145,4 +146,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_audiolm import AudioLmConfig
 from ..modeling.decoders.modeling_audiolm import AudioLm
 from .codec_tokens import CodecTokenArguments, fit_codec_tokens, run_command
@@ -58,4 +59,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

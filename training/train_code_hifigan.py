@@ -20,6 +20,7 @@ import datasets
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from ..modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
@@ -253,4 +254,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

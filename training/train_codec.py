@@ -34,6 +34,7 @@ from transformers import DacConfig, DacFeatureExtractor, DacModel, TrainerCallba
 from transformers.trainer_callback import ExportableState
 from transformers.utils import ModelOutput
 
+from ..command_output import run_script
 from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_loss
 from ..processing.errors import TriglotError
 from .codec_start import begin_codec
@@ -390,4 +391,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -25,6 +25,7 @@ import torch
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from ..modeling.decoders.configuration_unit_vocoder import UnitVocoderConfig
 from ..modeling.decoders.modeling_mel_vocoder import MelVocoder
@@ -281,4 +282,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -26,6 +26,7 @@ from torch import nn
 from transformers import set_seed
 from transformers.utils import ModelOutput
 
+from ..command_output import run_script
 from ..modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
 from ..modeling.tokenizers.modeling_image_dvae import ImageDvae
 from ..processing.errors import TriglotError
@@ -189,4 +190,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

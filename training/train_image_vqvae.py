@@ -21,6 +21,7 @@ from pathlib import Path
 from datasets import Dataset
 from transformers import set_seed
 
+from ..command_output import run_script
 from ..modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
@@ -146,4 +147,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

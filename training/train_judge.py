@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from transformers import Trainer, set_seed
 
+from ..command_output import run_script
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
@@ -248,4 +249,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -29,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
+from ..command_output import run_script
 from ..modeling.tokenizers.configuration_mfcc import MfccConfig
 from ..modeling.tokenizers.modeling_feature_units import FeatureUnits
 from ..modeling.tokenizers.modeling_mfcc import MfccEncoder
@@ -291,4 +292,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from datasets import Dataset
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_soundstorm import SoundStormConfig
 from ..modeling.decoders.modeling_soundstorm import SoundStorm
 from .codec_tokens import CodecTokenArguments, fit_codec_tokens, run_command
@@ -60,4 +61,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

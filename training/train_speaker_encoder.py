@@ -21,6 +21,7 @@ import torch
 from datasets import Dataset
 from transformers import set_seed
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
 from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
 from ..processing.errors import TriglotError
@@ -193,4 +194,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

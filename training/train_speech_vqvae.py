@@ -20,6 +20,7 @@ import torch
 from datasets import Dataset
 from transformers import set_seed
 
+from ..command_output import run_script
 from ..modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.errors import TriglotError
@@ -157,4 +158,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -21,6 +21,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import set_seed
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_text_to_unit import TextToUnitConfig
 from ..modeling.decoders.modeling_text_to_unit import TextToUnit, plain_text
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
@@ -263,4 +264,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -30,6 +30,7 @@ from .evaluate import evaluate_checkpoint
 from .evaluate_models import CheckpointUnderTest, Question, load_judge, load_speaker_model
 from .evaluate_questions import EVALUATION_TASKS, check_languages, check_rows, questions
 from .named_parts import named_parts
+from .progress import bar_settings
 
 TASK = "S2ST"  # of EVALUATION_TASKS
 
@@ -197,7 +198,7 @@ def _real_time_factor(under_test: CheckpointUnderTest, rows: Dataset, count: int
     languages = check_languages(rows, {TASK: task}, under_test.processor.languages)
     asked = questions(task, rows, languages, None, seed)[: count + 1]
     work = heard = 0.0
-    for number, one in enumerate(tqdm(asked, desc="timing", disable=not progress)):
+    for number, one in enumerate(tqdm(asked, desc="timing", **bar_settings(progress))):
         question = Question(
             one.text,
             rows[one.row][str(one.audio_column)],

@@ -89,13 +89,15 @@ def test_finished_arms_are_kept_and_tokens_suffice(command, finished, tmp_path, 
 
     monkeypatch.setattr(ablation_arms, "train_lm", never)
     before = (finished / "report" / "results.json").read_text()
-    assert main([*without_audio(command), "--out", str(finished)]) == 0
+    capsys.readouterr()
+    assert main([*without_audio(command), "--out", str(finished), "--json"]) == 0
     assert (finished / "report" / "results.json").read_text() == before
-    assert main([*command, "--out", str(finished), "--limit", "1"]) == 2
+    assert json.loads(capsys.readouterr().out) == json.loads(before)
+    assert main([*command, "--out", str(finished), "--limit", "1"]) == 1
     assert "holds a run with other settings" in capsys.readouterr().err
-    assert main([*command, "--out", str(finished), "--arms", "alone, chian"]) == 2
+    assert main([*command, "--out", str(finished), "--arms", "alone, chian"]) == 1
     assert "did you mean 'chain'" in capsys.readouterr().err
-    assert main([*without_audio(command), "--out", str(tmp_path)]) == 2
+    assert main([*without_audio(command), "--out", str(tmp_path)]) == 1
     assert "give audio rows (--rows)" in capsys.readouterr().err
     monkeypatch.undo()
     tokens = [f"units={finished / 'tokens' / 'units' / part}" for part in ("train", "test")]
@@ -117,10 +119,10 @@ def test_finished_arms_are_kept_and_tokens_suffice(command, finished, tmp_path, 
     few.mkdir()
     shard = pyarrow.parquet.read_table(finished / "tokens" / "vq" / "train" / "shard-00000.parquet")
     pyarrow.parquet.write_table(shard.slice(0, 4), few / "shard-00000.parquet")
-    assert main([*command, "--tokens", f"vq={few}", "--arms", "tokens-vq", "--out", str(tmp_path / "x")]) == 2
+    assert main([*command, "--tokens", f"vq={few}", "--arms", "tokens-vq", "--out", str(tmp_path / "x")]) == 1
     assert "hold other sentences (6 and 4 spoken ones)" in capsys.readouterr().err
     wrong = tokens[0].replace("units=", "vq=")
-    assert main([*without_audio(command), "--tokens", wrong, "--arms", "tokens-vq", "--out", str(finished)]) == 2
+    assert main([*without_audio(command), "--tokens", wrong, "--arms", "tokens-vq", "--out", str(finished)]) == 1
     assert "those of the tokenizer are 0 to 7" in capsys.readouterr().err
 
 
@@ -144,7 +146,7 @@ def test_what_was_trained_before_it_stopped_is_not_trained_again(command, finish
     assert "No claim has both" in capsys.readouterr().out and not (tmp_path / "report").exists()
     learnt = (tmp_path / "text-start" / "seed-0" / "text_lm" / "checkpoints" / "report.md").read_text()
     assert "* text: 6 examples" in learnt and "* MT: 6 examples" in learnt
-    assert main([*without_audio(command), *given, "--text-rows", str(finished / "tokens" / "units" / "test")]) == 2
+    assert main([*without_audio(command), *given, "--text-rows", str(finished / "tokens" / "units" / "test")]) == 1
     assert "holds a run with other settings" in capsys.readouterr().err
     again, before = (
         json.loads((out / "text-start" / "seed-0" / "arm.json").read_text())["items"] for out in (tmp_path, finished)
@@ -165,7 +167,7 @@ def test_an_arm_that_speaks(command, random_checkpoint, tmp_path, capsys):
         "pack_length=1024",
     ]
     voices = ["--judge", "tests/data/judge", "--decoder", str(random_checkpoint / "speech_decoder")]
-    assert main([*command, *out, *voices[:2]]) == 2
+    assert main([*command, *out, *voices[:2]]) == 1
     assert "are needed together" in capsys.readouterr().err
     assert main([*command, *out, *voices]) == 0
     results = json.loads((tmp_path / "out" / "report" / "results.json").read_text())
@@ -176,7 +178,7 @@ def test_an_arm_that_speaks(command, random_checkpoint, tmp_path, capsys):
     make = [*command, "--tokens-only", "--out", str(parts)]
     assert main(make) == 0 and not (parts / "report").exists()
     given = [f"units={parts / 'tokens' / 'units' / part}" for part in ("train", "test")]
-    assert main([*silent, "--tokens", given[0], "--test-tokens", given[1]]) == 2
+    assert main([*silent, "--tokens", given[0], "--test-tokens", given[1]]) == 1
     assert "no translated speech" in capsys.readouterr().err
 
 

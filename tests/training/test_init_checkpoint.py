@@ -184,6 +184,9 @@ def test_the_plan_alone_loads_and_writes_nothing(parts, tmp_path, monkeypatch, c
     ]
     assert main([*options, "--plan-only", "--plan-trainable", "lora", "--plan-length", "512"]) == 0
     printed = capsys.readouterr().out
+    assert main([*options, "--plan-only", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["out"] is None and told["plan"]["weights"] > 0 and told["setup"]["length"] == 1024
     assert "(lora)" in printed and "8 rows of 512 ids" in printed and not (tmp_path / "new").exists()
 
 
@@ -203,7 +206,7 @@ def test_the_command_line(parts, tmp_path, capsys):
     assert main(options) == 0
     assert capsys.readouterr().out.strip().endswith(str(out))
     assert json.loads((out / "processor_config.json").read_text())["languages"] == ["es", "hi"]
-    assert main(options) == 2
+    assert main(options) == 1
     assert "is there already" in capsys.readouterr().err
     bad = [
         "init",
@@ -214,7 +217,7 @@ def test_the_command_line(parts, tmp_path, capsys):
         "--speech-encoder",
         str(parts / "hubert"),
     ]
-    assert main([*bad, "--layer", "9", "--audio", str(parts / "sound")]) == 2
+    assert main([*bad, "--layer", "9", "--audio", str(parts / "sound")]) == 1
     assert "allowed is 1 to 3" in capsys.readouterr().err and not (tmp_path / "x").exists()
 
 

@@ -264,7 +264,7 @@ def test_sections_follow_what_the_checkpoint_can(checkpoint):
     ],
 )
 def test_what_is_refused(options, message, checkpoint, capsys):
-    assert main(["card", str(checkpoint), *options]) == 2
+    assert main(["card", str(checkpoint), *options]) == 1
     assert message in capsys.readouterr().err and not (checkpoint / "README.md").exists()
 
 

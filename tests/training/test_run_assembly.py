@@ -102,18 +102,19 @@ def test_the_recipe_of_the_real_size_runs_with_small_parts(recipe, capsys):
     assert not torch.equal(begun.get_input_embeddings().weight, learnt.get_input_embeddings().weight)
     # once more: nothing runs again, and other settings are refused
     capsys.readouterr()
-    assert main(["train", str(recipe)]) == 0
-    assert capsys.readouterr().out.count("finished before") == 6
+    assert main(["train", str(recipe), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"out": str(checkpoint)} and err.count("finished before") == 6
     other = recipe.with_name("other.yaml")
     other.write_text(recipe.read_text().replace("codebook_size: 12", "codebook_size: 13"))
-    assert main(["train", str(other)]) == 2
+    assert main(["train", str(other)]) == 1
     assert "finished with other settings" in capsys.readouterr().err
 
 
 def test_one_stage_alone(recipe, tmp_path, capsys):
     assert main(["train", str(recipe), "--output-dir", str(tmp_path), "--stage", "kmeans"]) == 0
     assert [path.parent.name for path in tmp_path.glob(f"*/{STAGE_FILE}")] == ["kmeans"]
-    assert main(["train", str(recipe), "--output-dir", str(tmp_path), "--stage", "lm"]) == 2
+    assert main(["train", str(recipe), "--output-dir", str(tmp_path), "--stage", "lm"]) == 1
     assert "stages of" in capsys.readouterr().err
 
 

@@ -183,6 +183,6 @@ def test_other_settings_and_hopeless_sources_are_told(sources, tokenizer, tmp_pa
 def test_the_command_line(sources, tokenizer, tmp_path, capsys):
     assert main(["tokenize", str(sources), "--tokenizer", tokenizer, "--out", str(tmp_path / "tokens")]) == 0
     assert len(read_mixture(tmp_path / "tokens")) == 9
-    assert main(["tokenize", str(tmp_path / "no.yaml"), "--tokenizer", tokenizer, "--out", str(tmp_path / "x")]) == 2
+    assert main(["tokenize", str(tmp_path / "no.yaml"), "--tokenizer", tokenizer, "--out", str(tmp_path / "x")]) == 1
     assert "There is no sources" in capsys.readouterr().err and not (tmp_path / "x").exists()
     assert tokenize_sources.NAMES.fullmatch("a-b.c_d")

@@ -169,8 +169,8 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["evaluate", "tokenizer", f"mine={tmp_path / 'vq'}", str(tmp_path / "vq"), *options]) == 0
     printed = capsys.readouterr().out
     assert "| mine |" in printed and "| vq |" in printed
-    assert main(["evaluate", "tokenizer", str(tmp_path / "blank"), *options]) == 2
+    assert main(["evaluate", "tokenizer", str(tmp_path / "blank"), *options]) == 1
     assert "no code book yet" in capsys.readouterr().err
-    assert main(["evaluate", "tokenizer", f"a={tmp_path / 'vq'}", f"a={tmp_path / 'vq'}", *options]) == 2
+    assert main(["evaluate", "tokenizer", f"a={tmp_path / 'vq'}", f"a={tmp_path / 'vq'}", *options]) == 1
     assert "Two parts are called 'a'" in capsys.readouterr().err
     assert AutoModel.from_pretrained(tmp_path / "vq").codebook_size == 8
