@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from transformers import Trainer
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 
 def skeleton_of(model: nn.Module) -> Any:
@@ -53,6 +54,8 @@ def gathered(trainer: Trainer, skeleton: nn.Module) -> Any:
         skeleton: Of its model, made before the trainer sharded it.
     """
     state = gathered_state(trainer)
+    if trainer.is_deepspeed_enabled:
+        unset_hf_deepspeed_config()  # under ZeRO-3 all ranks load a model together; from here on the first loads alone
     if not trainer.is_world_process_zero():
         return None
     dtypes = {
