@@ -9,7 +9,7 @@ Shapes: S samples, M mel bands, V = 2 M + 2 numbers of a voice.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -119,3 +119,10 @@ class SpectralVoiceDecoder(SpeechDecoder):
         """Voices (B, V) as networks read them: in standard deviations from the mean voice, none stranger than `VOICE_LIMIT`."""
         standard = (voices.float() - self.voice_mean.float()) / self.voice_std.float()
         return standard.clamp(-VOICE_LIMIT, VOICE_LIMIT).to(self.dtype)
+
+
+def spans(count: int, chunk: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """(start, end, first, last) of each chunk of `count` codes or frames: first..last are computed so that start..end come out."""
+    for start in range(0, count, chunk):
+        end = min(count, start + chunk)
+        yield start, end, max(0, start - context), min(count, end + context)
