@@ -6,14 +6,32 @@ resblock_dilation_sizes.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import initialization as init
+from transformers.utils import ModelOutput
 
 POST_KERNEL = 7  # of a generator's first and last convolution
 QUIET = 0.1  # share of its size that a residual branch, and the output, begins with
+
+
+@dataclass
+class VocoderOutput(ModelOutput):
+    """What a vocoder in training returns.
+
+    Args:
+        loss: Sum of the parts; None without target waveforms.
+        waveforms: float32 (B, S).
+        stft_loss, mel_loss: Spectral convergence + L1 of log-magnitudes over all FFT sizes; L1 of log-mel.
+    """
+
+    loss: torch.Tensor | None = None
+    waveforms: torch.Tensor | None = None
+    stft_loss: torch.Tensor | None = None
+    mel_loss: torch.Tensor | None = None
 
 
 def check_hifi_gan_sizes(config: Any, samples: int, what: str) -> None:

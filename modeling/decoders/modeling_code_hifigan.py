@@ -22,30 +22,22 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
     SeamlessM4Tv2HifiGan,
     SeamlessM4Tv2VariancePredictor,
 )
-from transformers.utils import ModelOutput
 
 from .configuration_code_hifigan import CodeHifiGanConfig
-from .hifi_gan import begin_convolution, hifi_gan_context, quiet_layers
+from .hifi_gan import VocoderOutput, begin_convolution, hifi_gan_context, quiet_layers
 from .spectral_voice import STATISTICS, SpectralVoiceDecoder, spans
 from .speech_signal import spectral_losses
 from .voice import Voice
 
 
 @dataclass
-class CodeHifiGanOutput(ModelOutput):
+class CodeHifiGanOutput(VocoderOutput):
     """What `CodeHifiGan.forward` returns.
 
     Args:
-        loss: Sum of the parts; None without target waveforms.
-        waveforms: float32 (B, S).
-        stft_loss, mel_loss: Spectral convergence + L1 of log-magnitudes over all FFT sizes; L1 of log-mel.
         duration_loss: Mean squared error of log(1 + duration); None where durations are not predicted. Detached.
     """
 
-    loss: torch.Tensor | None = None
-    waveforms: torch.Tensor | None = None
-    stft_loss: torch.Tensor | None = None
-    mel_loss: torch.Tensor | None = None
     duration_loss: torch.Tensor | None = None
 
 
