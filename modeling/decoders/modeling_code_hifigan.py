@@ -12,7 +12,6 @@ Shapes: B items, T codes, S = T samples_per_code samples, V numbers of a voice, 
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,9 +24,8 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 
 from .configuration_code_hifigan import CodeHifiGanConfig
 from .hifi_gan import VocoderOutput, begin_convolution, hifi_gan_context, quiet_layers
-from .spectral_voice import STATISTICS, SpectralVoiceDecoder, spans
+from .spectral_voice import SpectralVoiceDecoder, spans
 from .speech_signal import spectral_losses
-from .voice import Voice
 
 
 @dataclass
@@ -158,37 +156,14 @@ class CodeHifiGan(SpectralVoiceDecoder):
             raise ValueError(f"Durations of this {type(self).__name__} are NaN or infinite: its weights are broken.")
         return wanted.round().clamp(1, self.config.longest_duration).long()
 
-    @torch.inference_mode()
-    def decode(  # type: ignore[override]
-        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
-    ) -> list[torch.Tensor]:
-        """Speech of each code sequence; items are decoded one by one, so a batch gives what its items give.
-
-        Args:
-            codes: int64 (T,) for each item, 0..K-1.
-            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
-
-        Returns:
-            float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU; where durations are predicted, their sum in
-            the place of T.
-
-        Raises:
-            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
-                give NaN.
-        """
-        self.check_codes(codes)
-        checked = self.check_voices(voices, len(codes))
-        return [self._render(item.to(self.device, torch.long), voice) for item, voice in zip(codes, checked)]
-
-    def _render(self, codes: torch.Tensor, voice: Voice) -> torch.Tensor:
-        statistics = voice.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)[None]
+    def render(self, codes: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
         if self.dur_predictor is not None:
             codes = codes.repeat_interleave(self.predict_durations(codes))
         size, pieces = self.samples_per_code, []
         for start, end, first, last in spans(len(codes), self.config.chunk_codes, hifi_gan_context(self.config)):
-            wave = self.generate_waveforms(codes[None, first:last], statistics)[0]
+            wave = self.generate_waveforms(codes[None, first:last], voices)[0]
             pieces.append(wave[(start - first) * size : (end - first) * size])
-        return self.check_sound(torch.cat(pieces)).float().cpu()
+        return torch.cat(pieces)
 
 
 __all__ = ["CodeHifiGan", "CodeHifiGanOutput"]

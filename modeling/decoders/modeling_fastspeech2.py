@@ -13,7 +13,7 @@ M mel bands, V numbers of a voice, S = N hop_length samples.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -286,7 +286,7 @@ class FastSpeech2(SpectralVoiceDecoder):
             raise ValueError(f"Durations of this {type(self).__name__} are NaN or infinite: its weights are broken.")
         return wanted.round().clamp(1, self.config.longest_duration).long()
 
-    def _chunks(self, codes: torch.Tensor, voices: torch.Tensor):
+    def _chunks(self, codes: torch.Tensor, voices: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """(R,), (1, V) -> durations and log-mel (N, M) of one chunk after another."""
         config = self.config
         for start, end, first, last in spans(len(codes), config.chunk_codes, config.context_codes):
@@ -313,31 +313,8 @@ class FastSpeech2(SpectralVoiceDecoder):
             pieces.append(wave[(start - first) * hop : (end - first) * hop])
         return torch.cat(pieces)
 
-    @torch.inference_mode()
-    def decode(  # type: ignore[override]
-        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
-    ) -> list[torch.Tensor]:
-        """Speech of each code sequence; items are decoded one by one, so a batch gives what its items give.
-
-        Args:
-            codes: int64 (T,) for each item, 0..K-1.
-            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
-
-        Returns:
-            float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU; where durations are predicted, their sum in
-            the place of T.
-
-        Raises:
-            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
-                give NaN.
-        """
-        self.check_codes(codes)
-        result = []
-        for item, voice in zip(codes, self.check_voices(voices, len(codes))):
-            statistics = voice.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)[None]
-            wave = self.vocode(self.spectrogram(item.to(self.device, torch.long), statistics))
-            result.append(self.check_sound(wave).float().cpu())
-        return result
+    def render(self, codes: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        return self.vocode(self.spectrogram(codes, voices))
 
 
 def begin_vocoder(vocoder: nn.Module) -> None:
