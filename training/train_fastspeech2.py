@@ -8,6 +8,7 @@ python -m triglot.training.train_fastspeech2 --dataset speech/ --tokenizer units
 
 import argparse
 import dataclasses
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from transformers import (
 
 from ..modeling.decoders.configuration_fastspeech2 import MEL, MEL_SETTINGS
 from ..modeling.decoders.modeling_fastspeech2 import FastSpeech2
+from ..modeling.language_model.modeling_triglot import code_directions
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_fingerprint
 from ..processing.errors import TriglotError
 from .data.load_rows import load_rows
@@ -186,6 +188,7 @@ def fit_fastspeech2(
     output_dir = Path(output_dir)
     set_seed(seed)
     model, left = new_model(tokenizer, vocoder, arguments)
+    begin_codes(model, tokenizer)
     checkpoints = output_dir / "checkpoints"
     inputs = {"tokenizer": tokenizer.fingerprint, "vocoder": weights_fingerprint(vocoder.state_dict(), {})}
     last = open_run(checkpoints, arguments, seed=seed, inputs=inputs)
@@ -242,6 +245,21 @@ def new_model(tokenizer: Any, vocoder: Any, arguments: FastSpeech2Arguments) -> 
         return FastSpeech2.from_parts(published, vocoder, **settings)
     except (ValueError, TypeError) as error:
         raise TriglotError(f"The parts of this FastSpeech2 do not fit together: {error}") from error
+
+
+@torch.no_grad()
+def begin_codes(model: FastSpeech2, tokenizer: Any) -> None:
+    """Codes that sound alike start alike: a fixed random projection of the centroids, where the tokenizer has some.
+
+    The encoder multiplies embeddings by the root of its width. At transformers' initial size, 1 before that, some hundred steps would
+    hardly move them (docs/experiments.md).
+    """
+    rows = model.acoustic.encoder.embed.weight
+    centroids = getattr(tokenizer, "centroids", None)
+    if centroids is not None and len(centroids) == len(rows) - 1:
+        rows[1:] = code_directions(centroids, rows.shape[1]) / math.sqrt(rows.shape[1])
+    else:
+        rows /= math.sqrt(rows.shape[1])
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -16,7 +16,14 @@ from triglot.modeling.decoders.speech_signal import log_mel
 from triglot.processing.errors import TriglotError
 from triglot.training import adversarial_run
 from triglot.training.load_parts import load_speech_decoder
-from triglot.training.train_fastspeech2 import FastSpeech2Arguments, RunCrops, fit_fastspeech2, load_published
+from triglot.training.train_fastspeech2 import (
+    FastSpeech2Arguments,
+    RunCrops,
+    begin_codes,
+    fit_fastspeech2,
+    load_published,
+    new_model,
+)
 from triglot.training.train_fastspeech2 import main as acoustic_main
 from triglot.training.train_mel_hifigan import (
     FinetuneArguments,
@@ -181,6 +188,19 @@ def test_a_published_model_is_where_training_begins(speech, vocoder, decoder, tm
         old["acoustic.encoder.embed.weight"], new["acoustic.encoder.embed.weight"]
     )
     assert "acoustic.encoder.embed.weight" in (out / "checkpoints" / "report.md").read_text()
+
+
+def test_codes_that_sound_alike_start_alike(vocoder):
+    tokenizer = LoudnessTokenizer()
+    part = load_published(vocoder, "vocoder")
+    tokenizer.centroids = torch.randn(8, 5, generator=torch.Generator().manual_seed(0))
+    tokenizer.centroids[7] = tokenizer.centroids[0] + 0.01
+    model, _ = new_model(tokenizer, part, SMOKE)
+    begin_codes(model, tokenizer)
+    rows = model.acoustic.encoder.embed.weight.detach()
+    distances = torch.cdist(rows[1:], rows[1:])
+    assert float(distances[0, 7]) < 0.05 * float(distances[0, 1:7].min()) and not rows[0].any()
+    assert float(rows[1:].std()) * 16**0.5 == pytest.approx(1.0, rel=0.01)
 
 
 def test_parts_that_do_not_fit_are_typed_errors(speech, vocoder, decoder, tmp_path):

@@ -214,3 +214,10 @@ def test_it_learns_two_tones(deduplicated):
     if deduplicated:
         voice = model.voice_from_waveform(waveforms[1])
         assert model.predict_durations(torch.tensor([8, 9, 10]), voice).tolist() == [2, 2, 2]
+
+
+def test_bfloat16_says_much_the_same():
+    codes = torch.arange(32)
+    [whole], [half] = smoke_decoder().decode([codes]), smoke_decoder().to(torch.bfloat16).decode([codes])
+    assert half.dtype == torch.float32 and half.shape == whole.shape
+    assert float((half - whole).norm() / whole.norm()) < 0.5
