@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from command_options import command_options
 from loudness_tokenizer import LoudnessTokenizer
 from speech_rows import speech_rows
 from transformers import FastSpeech2ConformerHifiGan, FastSpeech2ConformerHifiGanConfig
@@ -24,16 +23,15 @@ from triglot.training.train_fastspeech2 import (
     load_published,
     new_model,
 )
-from triglot.training.train_fastspeech2 import main as acoustic_main
 from triglot.training.train_mel_hifigan import (
     FinetuneArguments,
     MelHifiGanArguments,
     PredictedSpectra,
     RecordedSpectra,
     fit_finetuned,
+    main,
     train_mel_hifigan,
 )
-from triglot.training.train_mel_hifigan import main as vocoder_main
 
 DUEL = {
     "periods": "2 3", "scales": 0, "adversary_start": 1, "max_steps": 3, "batch_size": 2, "crop_seconds": 0.2, "save_steps": 2,
@@ -250,21 +248,8 @@ def test_bad_settings_are_typed_errors(arguments, changes, message, speech, tmp_
     assert not (tmp_path / "bad" / "config.json").exists()
 
 
-def test_the_command_lines(speech, vocoder, random_checkpoint, tmp_path, capsys):
-    speech.save_to_disk(str(tmp_path / "rows"))
-    rows, tokenizer = (
-        ["--dataset", str(tmp_path / "rows")],
-        ["--tokenizer", str(random_checkpoint / "speech_tokenizer")],
-    )
-    out = ["--vocoder", str(vocoder), "--out", str(tmp_path / "out")]
-    options = [option for option in command_options(SMOKE) if option not in ("--bf16", "False")]
-    acoustic_main([*rows, *tokenizer, *out, *options, "--no-bf16"])
-    assert load_speech_decoder(tmp_path / "out").codebook_size == 30
-    finetune = ["--decoder", str(tmp_path / "out"), "--out", str(tmp_path / "fine"), *command_options(FINETUNED)]
-    with pytest.raises(TriglotError, match="belong together"):
-        vocoder_main([*rows, *finetune])
-    vocoder_main([*rows, *tokenizer, *finetune])
-    assert isinstance(load_speech_decoder(tmp_path / "fine"), FastSpeech2)
-    short = dataclasses.replace(VOCODER, max_steps=1)
-    vocoder_main([*rows, "--out", str(tmp_path / "v"), *command_options(short)])
-    assert load_published(tmp_path / "v", "vocoder").config.model_in_dim == 20
+def test_the_command_line_wants_a_decoder_and_its_tokenizer_together(decoder, tmp_path):
+    """What it makes is tested with the guide, docs/swap_a_decoder.md."""
+    for option in ("--decoder", "--tokenizer"):
+        with pytest.raises(TriglotError, match="belong together"):
+            main(["--dataset", "nowhere", "--out", str(tmp_path / "out"), option, str(decoder)])
