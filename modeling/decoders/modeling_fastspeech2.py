@@ -317,7 +317,7 @@ class FastSpeech2(SpectralVoiceDecoder):
         return self.vocode(self.spectrogram(codes, voices))
 
 
-def begin_vocoder(vocoder: nn.Module) -> None:
+def begin_vocoder(vocoder: Any) -> None:
     """Initial weights of a HiFi-GAN with which it can be heard: transformers' are so small that nothing comes through."""
     quiet = quiet_layers(vocoder)
     for layer in vocoder.modules():
