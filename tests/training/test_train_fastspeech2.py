@@ -8,7 +8,12 @@ import pytest
 import torch
 from loudness_tokenizer import LoudnessTokenizer
 from speech_rows import speech_rows
-from transformers import FastSpeech2ConformerHifiGan, FastSpeech2ConformerHifiGanConfig
+from transformers import (
+    FastSpeech2ConformerHifiGan,
+    FastSpeech2ConformerHifiGanConfig,
+    FastSpeech2ConformerWithHifiGan,
+    FastSpeech2ConformerWithHifiGanConfig,
+)
 
 from triglot.modeling.decoders.modeling_fastspeech2 import FastSpeech2
 from triglot.modeling.decoders.speech_signal import log_mel
@@ -176,16 +181,22 @@ def test_a_tokenizer_that_drops_repeats_gets_durations(speech, vocoder, tmp_path
     assert load_speech_decoder(tmp_path / "fine").decode([runs])[0].shape == wave.shape
 
 
-def test_a_published_model_is_where_training_begins(speech, vocoder, decoder, tmp_path):
-    """Its sizes win over the settings, and its weights are there; the phonemes' embeddings are told to be left out."""
-    arguments = dataclasses.replace(SMOKE, acoustic_model=str(decoder), hidden_size=64, learning_rate=0.0, max_steps=1)
-    out = fit_fastspeech2(speech, LoudnessTokenizer(), load_published(vocoder, "vocoder"), tmp_path / "out", arguments)
-    old, new = weights_of(decoder), weights_of(out)
-    name = "acoustic.decoder.conformer_layers.0.self_attn.linear_q.weight"
-    assert torch.equal(old[name], new[name]) and not torch.equal(
-        old["acoustic.encoder.embed.weight"], new["acoustic.encoder.embed.weight"]
+def test_a_published_model_is_where_training_begins(speech, tmp_path):
+    """A FastSpeech2Conformer with its HiFi-GAN, shrunken: its sizes win over the settings, what has no place here is told."""
+    sizes = {**SMOKE.acoustic_config(), "vocab_size": 12, "num_mel_bins": 20}
+    hifi_gan = {**VOCODER.sizes(), "model_in_dim": 20}
+    published = FastSpeech2ConformerWithHifiGan(
+        FastSpeech2ConformerWithHifiGanConfig(model_config=sizes, vocoder_config=hifi_gan)
     )
-    assert "acoustic.encoder.embed.weight" in (out / "checkpoints" / "report.md").read_text()
+    published.save_pretrained(tmp_path / "published")
+    folder = str(tmp_path / "published")
+    arguments = dataclasses.replace(SMOKE, acoustic_model=folder, hidden_size=64, learning_rate=0.0, max_steps=1)
+    out = fit_fastspeech2(speech, LoudnessTokenizer(), load_published(folder, "vocoder"), tmp_path / "out", arguments)
+    new, left = weights_of(out), (out / "checkpoints" / "report.md").read_text()
+    theirs = {name: weight for name, weight in published.model.named_parameters() if f"acoustic.{name}" not in left}
+    assert len(theirs) > 50 and all(torch.equal(new[f"acoustic.{name}"], weight) for name, weight in theirs.items())
+    assert equal(published.vocoder.state_dict(), {name.removeprefix("vocoder."): new[name] for name in new})
+    assert "acoustic.encoder.embed.weight" in left and "acoustic.duration_predictor.linear.weight" in left
 
 
 def test_codes_that_sound_alike_start_alike(vocoder):
