@@ -82,10 +82,10 @@ class FastSpeech2(SpectralVoiceDecoder):
         if not config.deduplicated:
             self.acoustic.duration_predictor = None
         self.vocoder: Any = FastSpeech2ConformerHifiGan(config.vocoder())
-        begin_vocoder(self.vocoder)
         self.vocoder.requires_grad_(False)
         self.add_voice_buffers()
         self.post_init()
+        begin_vocoder(self.vocoder)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -323,7 +323,6 @@ def begin_vocoder(vocoder: Any) -> None:
     for layer in vocoder.modules():
         if isinstance(layer, (nn.Conv1d, nn.ConvTranspose1d)):
             begin_convolution(layer, layer in quiet)
-            layer._is_hf_initialized = True
 
 
 @torch.no_grad()
