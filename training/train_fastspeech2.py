@@ -27,6 +27,7 @@ from transformers import (
     set_seed,
 )
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_fastspeech2 import MEL, MEL_SETTINGS
 from ..modeling.decoders.modeling_fastspeech2 import FastSpeech2
 from ..modeling.language_model.modeling_triglot import code_directions
@@ -283,4 +284,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

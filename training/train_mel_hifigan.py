@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import FastSpeech2ConformerHifiGan, FastSpeech2ConformerHifiGanConfig, PreTrainedModel
 
+from ..command_output import run_script
 from ..modeling.decoders.configuration_fastspeech2 import MEL, MEL_SETTINGS
 from ..modeling.decoders.configuration_spectral_voice import SpectralVoiceConfig
 from ..modeling.decoders.hifi_gan import VocoderOutput, check_hifi_gan_sizes
@@ -317,4 +318,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
