@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib import import_module
 
 import datasets
 import pytest
@@ -21,6 +22,13 @@ SMALL = (
     "--f0-depth-codes 1 --f0-depth-frames 1 --voice-hidden-size 16 --crop-seconds 0.48 --no-bf16"
 )
 
+DUEL = "--max-steps 2 --batch-size 2 --periods 2 --scales 0 --crop-seconds 0.2"
+VOCODER = f"{DUEL} --upsample-initial-channel 16 --resblock-kernel-sizes 3 --resblock-dilations 1"
+ACOUSTIC = (
+    "--max-steps 2 --batch-size 2 --hidden-size 16 --encoder-layers 1 --decoder-layers 1 --linear-units 16 --postnet-units 16 "
+    "--predictor-channels 16 --crop-seconds 0.48 --no-bf16"
+)
+
 
 def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", GUIDE, re.S)
@@ -32,7 +40,7 @@ def test_the_guide_runs(tmp_path, monkeypatch):
     soundfile.write("me.wav", buzz(1.0), 16_000)
     sounds = [{"bytes": (tmp_path / "me.wav").read_bytes(), "path": None}] * 4
     datasets.Dataset.from_dict({"audio": sounds, "speaker": list("aabb")}).save_to_disk("speech")
-    [train], [report], [card] = map(commands, blocks("bash"))
+    [train], [report], parts, [compared], [card] = map(commands, blocks("bash"))
     train_decoder([*train[train.index("triglot.training.train_decoder") + 1 :], *shlex.split(SMALL)])
     names: dict = {}
     for block in blocks("python"):
@@ -50,6 +58,14 @@ def test_the_guide_runs(tmp_path, monkeypatch):
     new.config.fingerprint = "another"
     with pytest.raises(TriglotError, match="Codes of another tokenizer"):
         kept.codecs.speech_decoder = new
+    for command, small in zip(parts, (VOCODER, ACOUSTIC, DUEL), strict=True):
+        module = import_module(command[command.index("-m") + 1])
+        module.main([*command[command.index("-m") + 2 :], *shlex.split(small)])
+    given = dict(part.split("=") for part in parse(compared[1:]).decoders)
+    before, after = (AutoModel.from_pretrained(given[name]) for name in ("before", "after"))
+    assert before.config.model_type == after.config.model_type == "triglot_fastspeech2"
+    assert before.fingerprint == after.fingerprint == old.fingerprint
+    assert not torch.equal(before.vocoder.conv_post.weight, after.vocoder.conv_post.weight)
 
 
 def commands(block: str) -> list[list[str]]:

@@ -3,6 +3,7 @@
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
                                                -> code_hifigan        -> text_to_unit
+                                               -> mel_hifigan -> fastspeech2 -> fastspeech2_finetuned
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages below the first line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
@@ -46,10 +47,12 @@ from .train_code_hifigan import CodeHifiGanArguments, train_code_hifigan
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
+from .train_fastspeech2 import FastSpeech2Arguments, train_fastspeech2
 from .train_image_dvae import ImageDvaeArguments, train_image_dvae
 from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
+from .train_mel_hifigan import FinetuneArguments, MelHifiGanArguments, finetune_vocoder, train_mel_hifigan
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
 from .train_text_to_unit import TextToUnitArguments, train_text_to_unit
@@ -63,6 +66,9 @@ STAGES: dict[str, type] = {
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
     "code_hifigan": CodeHifiGanArguments,
+    "mel_hifigan": MelHifiGanArguments,
+    "fastspeech2": FastSpeech2Arguments,
+    "fastspeech2_finetuned": FinetuneArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
@@ -79,8 +85,16 @@ DATA = ("data", "spoken_text")  # stages that make the sound that others learn f
 OPTIONAL = (
     "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
     "lm_more",
+    "mel_hifigan", "fastspeech2", "fastspeech2_finetuned",
 )  # fmt: skip
-DECODERS = ("decoder", "code_hifigan", "soundstorm", "audiolm")  # stages that make a speech decoder
+DECODERS = (
+    "decoder",
+    "code_hifigan",
+    "fastspeech2",
+    "fastspeech2_finetuned",
+    "soundstorm",
+    "audiolm",
+)  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -177,6 +191,9 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: speech_decoder is {decoder!r}; this recipe makes {have}.")
     if {"soundstorm", "audiolm"} & set(stages) and "codec" not in stages:
         raise TriglotError(f"{path.name}: soundstorm and audiolm need a codec; name the stage codec as well.")
+    for name, needed in (("fastspeech2", "mel_hifigan"), ("fastspeech2_finetuned", "fastspeech2")):
+        if name in stages and needed not in stages:
+            raise TriglotError(f"{path.name}: {name} goes on from {needed}; name the stage {needed} as well.")
     if "text_to_unit" in stages and "tokens" not in stages:
         raise TriglotError(f"{path.name}: text_to_unit learns from token rows; name the stage tokens as well.")
     license = check_licence(str(header["license"])) if header.get("license") else ""
@@ -331,6 +348,9 @@ class _Runner:
             "kmeans": self._kmeans,
             "decoder": self._decoder,
             "code_hifigan": self._code_hifigan,
+            "mel_hifigan": self._mel_hifigan,
+            "fastspeech2": self._fastspeech2,
+            "fastspeech2_finetuned": self._fastspeech2_finetuned,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
@@ -419,6 +439,17 @@ class _Runner:
     def _code_hifigan(self, arguments: CodeHifiGanArguments) -> None:
         folders = self.speech_tokenizer, self.folder("code_hifigan")
         train_code_hifigan(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _mel_hifigan(self, arguments: MelHifiGanArguments) -> None:
+        train_mel_hifigan(self.dataset, self.folder("mel_hifigan"), arguments, seed=self.recipe.seed)
+
+    def _fastspeech2(self, arguments: FastSpeech2Arguments) -> None:
+        folders = self.speech_tokenizer, self.folder("mel_hifigan"), self.folder("fastspeech2")
+        train_fastspeech2(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _fastspeech2_finetuned(self, arguments: FinetuneArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("fastspeech2"), self.folder("fastspeech2_finetuned")
+        finetune_vocoder(self.dataset, *folders, arguments, seed=self.recipe.seed)
 
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)

@@ -229,22 +229,29 @@ class UtteranceCrops(torch.utils.data.Dataset):
         kept = min(self.crop, len(codes) - start)
         missing = self.crop - kept
         wave = self._read(index)[start * self.per_code : (start + kept) * self.per_code] * self.gain[index]
-        frames = self.per_code // self.per_frame
-        # another utterance of the speaker, so that the condition tells who speaks and not what is said
-        others = [other for other in self.group[index] if other != index] or [index]
-        other = others[int(torch.randint(len(others), ()))]
+        other = self.another(index)
         codes = codes[start : start + kept]
         codes = codes.float() if codes.is_floating_point() else codes.long()
-        pitch = {}
-        if self.pitched:
-            pitch["f0"] = F.pad(self.f0[index][start * frames : (start + kept) * frames], (0, missing * frames))
         return {
-            **pitch,
+            **self.beside(index, start, kept),
             "codes": torch.cat([codes, codes.new_zeros(missing, *codes.shape[1:])]),
             "waveforms": F.pad(wave, (0, self.crop * self.per_code - len(wave))),
             "voices": self.voices[other],
             "mask": torch.arange(self.crop) < kept,
         }
+
+    def another(self, index: int) -> int:
+        """Another utterance of the speaker, so that the condition tells who speaks and not what is said."""
+        others = [other for other in self.group[index] if other != index] or [index]
+        return others[int(torch.randint(len(others), ()))]
+
+    def beside(self, index: int, start: int, kept: int) -> dict[str, torch.Tensor]:
+        """What else belongs to a crop that begins at code `start` and has `kept` of them."""
+        if not self.pitched:
+            return {}
+        frames = self.per_code // self.per_frame
+        f0 = self.f0[index][start * frames : (start + kept) * frames]
+        return {"f0": F.pad(f0, (0, (self.crop - kept) * frames))}
 
 
 def collate_crops(items: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
 from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
+from triglot.modeling.decoders.configuration_fastspeech2 import FastSpeech2Config
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
@@ -15,6 +16,7 @@ from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConf
 from triglot.modeling.decoders.modeling_audiolm import AudioLm
 from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
+from triglot.modeling.decoders.modeling_fastspeech2 import FastSpeech2
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
@@ -50,6 +52,7 @@ COMPONENTS = (
     (CodecDecoderConfig, CodecDecoder),
     (UnitVocoderConfig, UnitVocoder),
     (CodeHifiGanConfig, CodeHifiGan),
+    (FastSpeech2Config, FastSpeech2),
     (MelVocoderConfig, MelVocoder),
     (SoundStormConfig, SoundStorm),
     (AudioLmConfig, AudioLm),

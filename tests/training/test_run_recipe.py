@@ -113,10 +113,26 @@ def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path)
     assert AutoModel.from_pretrained(tmp_path / "out" / "audiolm").codebook_size == 30
 
 
+def test_fastspeech2_is_made_in_three_stages_and_both_decoders_stay(tmp_path):
+    out = run_recipe(load_recipe("tiny_fastspeech2_smoke", tmp_path))
+    before, after = (AutoModel.from_pretrained(out / name) for name in ("fastspeech2", "fastspeech2_finetuned"))
+    assert before.fingerprint == after.fingerprint == AutoModel.from_pretrained(out / "kmeans").fingerprint
+    same = {name for name, weight in before.state_dict().items() if torch.equal(weight, after.state_dict()[name])}
+    assert {name.split(".")[0] for name in set(before.state_dict()) - same} == {"vocoder"}
+    content = (
+        "{mel_hifigan: {}, fastspeech2: {}, fastspeech2_finetuned: {}, lm: {}, speech_decoder: fastspeech2_finetuned}"
+    )
+    (tmp_path / "whole.yaml").write_text(content)
+    whole = load_recipe(tmp_path / "whole.yaml")  # a checkpoint that speaks by it needs no other decoder
+    assert "decoder" not in whole.stages and "codec" not in whole.stages
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("soundstorm: {}", "need a codec"),
+        ("fastspeech2: {}", "name the stage mel_hifigan"),
+        ("{mel_hifigan: {}, fastspeech2_finetuned: {}}", "name the stage fastspeech2 as"),
         ("{speech_tokenizer: nowhere, codec: {}}", "no config.json in it"),
         ("{lm: {}, speech_decoder: audiolm}", "this recipe makes decoder"),
         ("{lm: {}, speech_decoder: codec}", "this recipe makes decoder"),
