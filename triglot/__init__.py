@@ -38,6 +38,7 @@ _PUBLIC = {
     "SpeakerEncoder": "modeling.decoders.modeling_speaker_encoder",
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "CodeHifiGan": "modeling.decoders.modeling_code_hifigan",
+    "MelDiffusion": "modeling.decoders.modeling_mel_diffusion",
     "TextToUnit": "modeling.decoders.modeling_text_to_unit",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "push_to_hub": "hub_upload",

@@ -7,6 +7,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
 from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
+from triglot.modeling.decoders.configuration_mel_diffusion import MelDiffusionConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
@@ -15,6 +16,7 @@ from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConf
 from triglot.modeling.decoders.modeling_audiolm import AudioLm
 from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
+from triglot.modeling.decoders.modeling_mel_diffusion import MelDiffusion
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
@@ -51,6 +53,7 @@ COMPONENTS = (
     (UnitVocoderConfig, UnitVocoder),
     (CodeHifiGanConfig, CodeHifiGan),
     (MelVocoderConfig, MelVocoder),
+    (MelDiffusionConfig, MelDiffusion),
     (SoundStormConfig, SoundStorm),
     (AudioLmConfig, AudioLm),
     (TextToUnitConfig, TextToUnit),

@@ -25,7 +25,7 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
 from transformers.utils import ModelOutput
 
 from .configuration_code_hifigan import CodeHifiGanConfig
-from .spectral_voice import STATISTICS, SpectralVoiceDecoder
+from .spectral_voice import STATISTICS, SpectralVoiceDecoder, code_spans
 from .speech_signal import log_mel, stft_loss
 from .voice import Voice
 
@@ -191,10 +191,7 @@ class CodeHifiGan(SpectralVoiceDecoder):
 
     def _spans(self, codes: int) -> Iterator[tuple[int, int, int, int]]:
         """(start, end, first, last): codes first..last are computed so that start..end come out as without chunks."""
-        context = self._context()
-        for start in range(0, codes, self.config.chunk_codes):
-            end = min(codes, start + self.config.chunk_codes)
-            yield start, end, max(0, start - context), min(codes, end + context)
+        return code_spans(codes, self.config.chunk_codes, self._context())
 
     @torch.inference_mode()
     def decode(  # type: ignore[override]

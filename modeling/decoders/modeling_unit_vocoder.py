@@ -24,7 +24,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unit_vocoder import UnitVocoderConfig
-from .spectral_voice import STATISTICS, SpectralVoiceDecoder
+from .spectral_voice import STATISTICS, SpectralVoiceDecoder, code_spans
 from .speech_signal import (
     fill_unvoiced,
     filter_sources,
@@ -278,9 +278,7 @@ class UnitVocoder(SpectralVoiceDecoder):
         fine = -(-max(config.depth_frames, config.f0_depth_frames) * reach // config.frames_per_code)
         context = max(config.depth_codes, config.f0_depth_codes) * reach + fine + 1
         context += -(-(config.filter_size + config.hop_length) // self.samples_per_code)  # the filters ring on
-        for start in range(0, codes, config.chunk_codes):
-            end = min(codes, start + config.chunk_codes)
-            yield start, end, max(0, start - context), min(codes, end + context)
+        return code_spans(codes, config.chunk_codes, context)
 
     def _render(self, codes: torch.Tensor, voice: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """(T,), (V,), (1, S) -> (S,), `chunk_codes` at a time with exact context; the phase runs through."""

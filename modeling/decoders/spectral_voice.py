@@ -9,7 +9,7 @@ Shapes: S samples, M mel bands, V = 2 M + 2 numbers of a voice.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -21,6 +21,19 @@ from .voice import Voice
 NEUTRAL_F0_DEVIATION = 0.15  # of log-F0, for prompts with no voiced frame
 STATISTICS = "statistics"  # the name of a voice's only tensor
 VOICE_LIMIT = 4.0  # standard deviations; a stranger voice than that is treated as that strange
+
+
+def code_spans(codes: int, chunk: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """(start, end, first, last), `chunk` codes at a time: first..last are computed so that start..end come out as without chunks.
+
+    Args:
+        codes: In all.
+        chunk: Codes of a span, at most.
+        context: Codes to both sides that a code's sound depends on.
+    """
+    for start in range(0, codes, chunk):
+        end = min(codes, start + chunk)
+        yield start, end, max(0, start - context), min(codes, end + context)
 
 
 class SpectralVoiceDecoder(SpeechDecoder):
