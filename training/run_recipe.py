@@ -2,7 +2,7 @@
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
-                                               -> code_hifigan        -> text_to_unit
+                                               -> code_hifigan, mel_diffusion        -> text_to_unit
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages below the first line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
@@ -50,6 +50,7 @@ from .train_image_dvae import ImageDvaeArguments, train_image_dvae
 from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
+from .train_mel_diffusion import MelDiffusionArguments, train_mel_diffusion
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
 from .train_text_to_unit import TextToUnitArguments, train_text_to_unit
@@ -63,6 +64,7 @@ STAGES: dict[str, type] = {
     "kmeans": KmeansArguments,
     "decoder": DecoderArguments,
     "code_hifigan": CodeHifiGanArguments,
+    "mel_diffusion": MelDiffusionArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
@@ -77,10 +79,10 @@ STAGES: dict[str, type] = {
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 # run only where the recipe names them
 OPTIONAL = (
-    "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
-    "lm_more",
+    "spoken_text", "code_hifigan", "mel_diffusion", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae",
+    "text_to_unit", "lm_more",
 )  # fmt: skip
-DECODERS = ("decoder", "code_hifigan", "soundstorm", "audiolm")  # stages that make a speech decoder
+DECODERS = ("decoder", "code_hifigan", "mel_diffusion", "soundstorm", "audiolm")  # stages that make a speech decoder
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -331,6 +333,7 @@ class _Runner:
             "kmeans": self._kmeans,
             "decoder": self._decoder,
             "code_hifigan": self._code_hifigan,
+            "mel_diffusion": self._mel_diffusion,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
@@ -419,6 +422,10 @@ class _Runner:
     def _code_hifigan(self, arguments: CodeHifiGanArguments) -> None:
         folders = self.speech_tokenizer, self.folder("code_hifigan")
         train_code_hifigan(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _mel_diffusion(self, arguments: MelDiffusionArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("mel_diffusion")
+        train_mel_diffusion(self.dataset, *folders, arguments, seed=self.recipe.seed)
 
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)

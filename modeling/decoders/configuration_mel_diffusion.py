@@ -17,6 +17,8 @@ class MelDiffusionConfig(DiffusionConfig, SpectralVoiceConfig):
     r"""Settings of `MelDiffusion` beside those of its diffusion and its voices.
 
     Args:
+        prediction_type: "sample" by default: the denoiser then says how frames differ from the prior's mean, which is right before it has
+            learnt anything; it has to carry no noise through a width that has hardly room for it.
         prior_hidden_size, prior_mlp_size: Width of what reads the codes, and of the hidden layer of its blocks.
         prior_depth_codes, prior_depth_frames: Its blocks at the rate of the codes, then at the rate of the frames.
         condition_size: Numbers a frame that it tells the denoiser beside the mean of the log-mel.
@@ -39,6 +41,7 @@ class MelDiffusionConfig(DiffusionConfig, SpectralVoiceConfig):
     model_type = "triglot_mel_diffusion"
     _auto_class = "AutoConfig"
 
+    prediction_type: str = "sample"
     prior_hidden_size: int = 256
     prior_mlp_size: int = 512
     prior_depth_codes: int = 3

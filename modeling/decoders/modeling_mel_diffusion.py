@@ -6,8 +6,8 @@
 It is the decoder of Tortoise (arXiv 2305.07243): a language model writes what is said as codes, and a diffusion model that hears a voice
 prompt turns them into log-mel. Tortoise reads the LM's hidden states beside the codes; here any language model of the same codes may stand
 before it, so codes are all it reads, and `train_mel_diffusion --codes-column` teaches it codes as an LM writes them. A prior that guesses
-the mean, which the diffusion starts to know from, is that of Grad-TTS (arXiv 2105.06337): it is right within minutes, so that few steps say
-the words, and steps and training add what a mean lacks. The mean is a condition here, and what sampling starts from is plain noise.
+the mean is that of Grad-TTS (arXiv 2105.06337): it is right within minutes, so that few steps say the words, and the denoiser, which says how
+frames differ from it, adds what a mean lacks. The mean is a condition here, and what sampling starts from is plain noise.
 
 The denoiser's blocks are DiT's (arXiv 2212.09748), of diffusers' layers, with a depthwise convolution in the place of attention: codes are
 aligned with time, so a frame has little to look for far away, and a convolution costs less, knows no longest output, and gives in spans
@@ -100,6 +100,7 @@ class Denoiser(nn.Module):
         super().__init__()
         _, embeddings, normalization = _layers()
         self.patch, width, bands = config.patch_frames, config.hidden_size, config.num_mel_bins
+        self.from_mean = config.prediction_type == "sample"
         self.read = nn.Linear(self.patch * (2 * bands + config.condition_size), width)
         self.step_waves = embeddings.Timesteps(STEP_CHANNELS, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.step_embedding = embeddings.TimestepEmbedding(STEP_CHANNELS, width)
@@ -123,7 +124,8 @@ class Denoiser(nn.Module):
             mask = mask[:, :: self.patch, None].to(hidden)
         for block in self.blocks:
             hidden = block(hidden, told, mask)
-        return self.head(self.norm(hidden, told)).reshape(batch, frames, bands)
+        said = self.head(self.norm(hidden, told)).reshape(batch, frames, bands)
+        return said + known[..., :bands] if self.from_mean else said
 
 
 class MelDiffusion(SpectralVoiceDecoder):
