@@ -367,7 +367,8 @@ def report_decoders(
     voices = None if embed is None else VoiceJudge(known, embed)
     cards = [measure_recordings(trials, judge=judge, voices=voices)]
     for name, decoder in decoders.items():
-        for count in steps if sampling_steps(decoder) and steps else (None,):
+        counts: Sequence[int | None] = steps if steps and sampling_steps(decoder) else (None,)
+        for count in counts:
             row = name if count is None else f"{name}{AT}{count}"
             with at_steps(decoder, count):
                 cards.append(

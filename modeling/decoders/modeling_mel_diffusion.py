@@ -105,7 +105,7 @@ class Denoiser(nn.Module):
         self.step_waves = embeddings.Timesteps(STEP_CHANNELS, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.step_embedding = embeddings.TimestepEmbedding(STEP_CHANNELS, width)
         self.voice = nn.Linear(config.voice_hidden_size, width)
-        self.blocks = nn.ModuleList(DenoiserBlock(config) for _ in range(config.num_hidden_layers))
+        self.blocks: Any = nn.ModuleList(DenoiserBlock(config) for _ in range(config.num_hidden_layers))
         self.norm = normalization.AdaLayerNormContinuous(width, width, elementwise_affine=False)
         self.head = nn.Linear(width, self.patch * bands)
 
@@ -247,7 +247,8 @@ class MelDiffusion(SpectralVoiceDecoder):
             real = mask.repeat_interleave(config.frames_per_code, 1)
         voice = self.voice_mlp(self.standard_voices(voices))
         known = self.prior(codes, voice, mask)
-        output = MelDiffusionOutput(frames=known[..., :bands].float())
+        mean = known[..., :bands].float()
+        output = MelDiffusionOutput(frames=mean)
         if waveforms is None:
             return output
         needed = (len(codes), codes.shape[1] * self.samples_per_code)
@@ -258,7 +259,7 @@ class MelDiffusion(SpectralVoiceDecoder):
         with torch.autocast(codes.device.type, enabled=False):
             frames = self.frames_of(waveforms, voices)
             counts = torch.ones_like(frames[..., :1]) if real is None else real[..., None].to(frames)
-            missed = (output.frames - frames).square().mean(-1, keepdim=True)
+            missed = (mean - frames).square().mean(-1, keepdim=True)
             prior_loss = (missed * counts).sum() / counts.sum().clamp(min=1)
         kept = (torch.rand(len(codes)) >= config.condition_dropout).to(codes.device) if self.training else None
         diffusion_loss, _ = self.process.loss(self.network(known, voice, real, kept), frames, counts)

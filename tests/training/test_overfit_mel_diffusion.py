@@ -45,5 +45,4 @@ def test_what_was_learnt_by_heart_is_understood(tmp_path):
     judge = load_judge(ROOT / "tests" / "data" / "judge")
     heard = judge.transcribe([made.numpy()], [speech[0]["source_language"]])
     rate = WordErrorRate().compute(predictions=heard, references=[speech[0]["transcript"]])["wer"]
-    print(distances, heard, speech[0]["transcript"], rate)
     assert rate <= 0.25, (heard, distances)
