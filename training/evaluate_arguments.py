@@ -97,6 +97,10 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
     parser.add_argument(
+        "--steps", default="", help="numbers of steps at which decoders by diffusion are measured and plotted, e.g. \"2 4 8 16 50\" "
+        "(default: their own)",
+    )  # fmt: skip
+    parser.add_argument(
         "--sentences", type=int, default=6, help="held-out sentences of each of ten voices (default: 6)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sentences, rates and pitches (default: 0)")

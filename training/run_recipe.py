@@ -2,7 +2,7 @@
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
-                                               -> code_hifigan        -> text_to_unit
+                                               -> code_hifigan, mel_diffusion        -> text_to_unit
                                                -> mel_hifigan -> fastspeech2 -> fastspeech2_finetuned
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
@@ -52,6 +52,7 @@ from .train_image_dvae import ImageDvaeArguments, train_image_dvae
 from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
 from .train_lm import LmArguments, train_lm
+from .train_mel_diffusion import MelDiffusionArguments, train_mel_diffusion
 from .train_mel_hifigan import FinetuneArguments, MelHifiGanArguments, finetune_vocoder, train_mel_hifigan
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
@@ -69,6 +70,7 @@ STAGES: dict[str, type] = {
     "mel_hifigan": MelHifiGanArguments,
     "fastspeech2": FastSpeech2Arguments,
     "fastspeech2_finetuned": FinetuneArguments,
+    "mel_diffusion": MelDiffusionArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
@@ -83,18 +85,19 @@ STAGES: dict[str, type] = {
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 # run only where the recipe names them
 OPTIONAL = (
-    "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
-    "lm_more",
-    "mel_hifigan", "fastspeech2", "fastspeech2_finetuned",
+    "spoken_text", "code_hifigan", "mel_diffusion", "mel_hifigan", "fastspeech2", "fastspeech2_finetuned", "codec", "soundstorm", "audiolm",
+    "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit", "lm_more",
 )  # fmt: skip
+# stages that make a speech decoder
 DECODERS = (
     "decoder",
     "code_hifigan",
+    "mel_diffusion",
     "fastspeech2",
     "fastspeech2_finetuned",
     "soundstorm",
     "audiolm",
-)  # stages that make a speech decoder
+)
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
 HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
@@ -351,6 +354,7 @@ class _Runner:
             "mel_hifigan": self._mel_hifigan,
             "fastspeech2": self._fastspeech2,
             "fastspeech2_finetuned": self._fastspeech2_finetuned,
+            "mel_diffusion": self._mel_diffusion,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
@@ -450,6 +454,10 @@ class _Runner:
     def _fastspeech2_finetuned(self, arguments: FinetuneArguments) -> None:
         folders = self.speech_tokenizer, self.folder("fastspeech2"), self.folder("fastspeech2_finetuned")
         finetune_vocoder(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
+    def _mel_diffusion(self, arguments: MelDiffusionArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("mel_diffusion")
+        train_mel_diffusion(self.dataset, *folders, arguments, seed=self.recipe.seed)
 
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)

@@ -39,6 +39,7 @@ _PUBLIC = {
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "CodeHifiGan": "modeling.decoders.modeling_code_hifigan",
     "FastSpeech2": "modeling.decoders.modeling_fastspeech2",
+    "MelDiffusion": "modeling.decoders.modeling_mel_diffusion",
     "TextToUnit": "modeling.decoders.modeling_text_to_unit",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "push_to_hub": "hub_upload",

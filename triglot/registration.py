@@ -8,6 +8,7 @@ from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
 from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
 from triglot.modeling.decoders.configuration_fastspeech2 import FastSpeech2Config
+from triglot.modeling.decoders.configuration_mel_diffusion import MelDiffusionConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
@@ -17,6 +18,7 @@ from triglot.modeling.decoders.modeling_audiolm import AudioLm
 from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
 from triglot.modeling.decoders.modeling_fastspeech2 import FastSpeech2
+from triglot.modeling.decoders.modeling_mel_diffusion import MelDiffusion
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
@@ -54,6 +56,7 @@ COMPONENTS = (
     (CodeHifiGanConfig, CodeHifiGan),
     (FastSpeech2Config, FastSpeech2),
     (MelVocoderConfig, MelVocoder),
+    (MelDiffusionConfig, MelDiffusion),
     (SoundStormConfig, SoundStorm),
     (AudioLmConfig, AudioLm),
     (TextToUnitConfig, TextToUnit),
