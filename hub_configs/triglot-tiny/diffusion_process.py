@@ -47,7 +47,7 @@ class DiffusionProcess:
             "prediction_type": config.prediction_type,
             "rescale_betas_zero_snr": config.prediction_type != "epsilon",
         }
-        self.schedule = DDPMScheduler(**self._shared, clip_sample=False)
+        self.schedule: Any = DDPMScheduler(**self._shared, clip_sample=False)
 
     @property
     def signal(self) -> torch.Tensor:
