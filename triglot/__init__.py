@@ -39,6 +39,8 @@ _PUBLIC = {
     "MelVocoder": "modeling.decoders.modeling_mel_vocoder",
     "CodeHifiGan": "modeling.decoders.modeling_code_hifigan",
     "TextToUnit": "modeling.decoders.modeling_text_to_unit",
+    "ImageDiffusion": "modeling.decoders.modeling_image_diffusion",
+    "ImageGan": "modeling.decoders.modeling_image_gan",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "push_to_hub": "hub_upload",
     "TokenSpace": "processing.token_space",

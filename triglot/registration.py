@@ -7,6 +7,8 @@ from transformers.pipelines import PIPELINE_REGISTRY
 from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
 from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
+from triglot.modeling.decoders.configuration_image_diffusion import ImageDiffusionConfig
+from triglot.modeling.decoders.configuration_image_gan import ImageGanConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
@@ -15,6 +17,8 @@ from triglot.modeling.decoders.configuration_unit_vocoder import UnitVocoderConf
 from triglot.modeling.decoders.modeling_audiolm import AudioLm
 from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
+from triglot.modeling.decoders.modeling_image_diffusion import ImageDiffusion
+from triglot.modeling.decoders.modeling_image_gan import ImageGan
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
@@ -55,6 +59,8 @@ COMPONENTS = (
     (AudioLmConfig, AudioLm),
     (TextToUnitConfig, TextToUnit),
     (SpeakerEncoderConfig, SpeakerEncoder),
+    (ImageDiffusionConfig, ImageDiffusion),
+    (ImageGanConfig, ImageGan),
 )
 
 
