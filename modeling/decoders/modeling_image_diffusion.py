@@ -77,7 +77,7 @@ class ImageDiffusion(ImageDecoder):
             ValueError: a network of another class, or sizes that do not fit together.
         """
         theirs = load_unet(unet)
-        given = {"_class_name": type(theirs).__name__, **_plain(theirs.config)}
+        given = {"_class_name": type(theirs).__name__, **plain_config(theirs.config)}
         if given["_class_name"] == "UNet2DConditionModel":
             settings["code_dim"] = given["cross_attention_dim"]
         built = cls(cls.config_class(**settings, unet_config=given))
@@ -166,7 +166,8 @@ class ImageDiffusion(ImageDecoder):
         )
 
 
-def _diffusers(name: str) -> Any:
+def diffusers_class(name: str) -> Any:
+    """A class of diffusers by its name."""
     try:  # inside of `try`, so that files shipped with a checkpoint load where it is missing
         import diffusers
     except ImportError as error:
@@ -178,7 +179,7 @@ def _diffusers(name: str) -> Any:
 
 def build_unet(settings: Mapping[str, Any]) -> nn.Module:
     """A UNet of diffusers with random weights, by its config and `_class_name`."""
-    kind = _diffusers(settings["_class_name"])
+    kind = diffusers_class(settings["_class_name"])
     return kind.from_config({name: value for name, value in settings.items() if name != "_class_name"})
 
 
@@ -190,13 +191,13 @@ def load_unet(unet: str | os.PathLike | nn.Module) -> Any:
     """
     if isinstance(unet, nn.Module):
         return unet
-    found = _diffusers("UNet2DModel").load_config(os.fspath(unet)).get("_class_name")
+    found = diffusers_class("UNet2DModel").load_config(os.fspath(unet)).get("_class_name")
     if found not in NETWORKS:
         raise ValueError(f"{os.fspath(unet)!r} holds a {found}; allowed is {' or '.join(NETWORKS)}.")
-    return _diffusers(found).from_pretrained(os.fspath(unet), use_safetensors=True)
+    return diffusers_class(found).from_pretrained(os.fspath(unet), use_safetensors=True)
 
 
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """A config of diffusers as JSON holds it, without what names its version and place."""
     return {
         name: list(value) if isinstance(value, tuple) else value
@@ -205,4 +206,4 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["ImageDiffusion", "ImageDiffusionOutput", "build_unet"]
+__all__ = ["ImageDiffusion", "ImageDiffusionOutput", "build_unet", "diffusers_class", "plain_config"]
