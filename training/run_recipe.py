@@ -3,7 +3,7 @@
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
                                                -> code_hifigan        -> text_to_unit
-    image_tokenizer or image_dvae -> image_diffusion, image_gan
+    image_tokenizer or image_dvae -> image_diffusion, image_gan -> image_super_resolution     autoencoder_kl -> latent_diffusion
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages below the first line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
@@ -44,6 +44,7 @@ from .recipe import parse_arguments
 from .run_report import read_facts
 from .runs import hardware, plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
+from .train_autoencoder_kl import AutoencoderKlArguments, train_autoencoder_kl
 from .train_code_hifigan import CodeHifiGanArguments, train_code_hifigan
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
@@ -51,8 +52,10 @@ from .train_encoder import EncoderArguments, train_encoder
 from .train_image_diffusion import ImageDiffusionArguments, train_image_diffusion
 from .train_image_dvae import ImageDvaeArguments, train_image_dvae
 from .train_image_gan import ImageGanArguments, train_image_gan
+from .train_image_super_resolution import ImageSuperResolutionArguments, train_image_super_resolution
 from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
+from .train_latent_diffusion import LatentDiffusionArguments, train_latent_diffusion
 from .train_lm import LmArguments, train_lm
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
@@ -75,6 +78,9 @@ STAGES: dict[str, type] = {
     "image_dvae": ImageDvaeArguments,
     "image_diffusion": ImageDiffusionArguments,
     "image_gan": ImageGanArguments,
+    "autoencoder_kl": AutoencoderKlArguments,
+    "latent_diffusion": LatentDiffusionArguments,
+    "image_super_resolution": ImageSuperResolutionArguments,
     "tokens": TokensArguments,
     "text_to_unit": TextToUnitArguments,
     "lm": LmArguments,
@@ -82,10 +88,15 @@ STAGES: dict[str, type] = {
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
 IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
-IMAGE_DECODERS = ("image_diffusion", "image_gan")  # stages that make an image decoder for them
+IMAGE_DECODERS = (
+    "image_diffusion",
+    "image_gan",
+    "latent_diffusion",
+    "image_super_resolution",
+)  # stages that make an image decoder for them
 # run only where the recipe names them
 OPTIONAL = (
-    *IMAGE_DECODERS,
+    *IMAGE_DECODERS, "autoencoder_kl",
     "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
     "lm_more",
 )  # fmt: skip
@@ -208,6 +219,12 @@ def _check_image_decoders(stages: Mapping[str, Any], header: Mapping[str, Any], 
         raise TriglotError(
             f"{name}: {made[0]} draws the codes of an image tokenizer; name the stage image_tokenizer, or its folder."
         )
+    if "latent_diffusion" in made and "autoencoder_kl" not in stages:
+        raise TriglotError(f"{name}: latent_diffusion needs an autoencoder; name the stage autoencoder_kl as well.")
+    if made == ["image_super_resolution"]:
+        raise TriglotError(
+            f"{name}: image_super_resolution enlarges what another decoder draws; name its stage as well."
+        )
     if header.get("image_decoder") and header["image_decoder"] not in made:
         raise TriglotError(
             f"{name}: image_decoder is {header['image_decoder']!r}; this recipe makes {', '.join(made) or 'none'}."
@@ -244,7 +261,9 @@ def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
     ):  # parts alone: no more than is named, and what it is made from
         chosen &= {*DATA, *content}
         drawn = [isinstance(content[name], dict) and content[name].get("scenes") for name in content]
-        if set(content) <= {*IMAGE_TOKENIZERS, *IMAGE_DECODERS} and all(drawn):  # nothing listens, nothing is read
+        if set(content) <= {*IMAGE_TOKENIZERS, *IMAGE_DECODERS, "autoencoder_kl"} and all(
+            drawn
+        ):  # nothing listens, nothing is read
             chosen -= set(DATA)
     return chosen
 
@@ -379,6 +398,9 @@ class _Runner:
             "image_dvae": self._image_dvae,
             "image_diffusion": lambda arguments: self._image_decoder(train_image_diffusion, arguments, stage),
             "image_gan": lambda arguments: self._image_decoder(train_image_gan, arguments, stage),
+            "autoencoder_kl": self._autoencoder_kl,
+            "latent_diffusion": self._latent_diffusion,
+            "image_super_resolution": self._image_super_resolution,
             "tokens": self._tokens,
             "text_to_unit": self._text_to_unit,
             "lm": lambda arguments: self._lm(arguments, "lm"),
@@ -491,9 +513,20 @@ class _Runner:
         rows = None if arguments.scenes else self.dataset
         train_image_dvae(rows, self.folder("image_dvae"), arguments, seed=self.recipe.seed)
 
-    def _image_decoder(self, train: Callable[..., Path], arguments: Any, stage: str) -> None:
+    def _image_decoder(self, train: Callable[..., Path], arguments: Any, stage: str, *parts: Path) -> None:
         rows = None if arguments.scenes else self.dataset
-        train(rows, self.image_tokenizer, self.folder(stage), arguments, seed=self.recipe.seed)
+        train(rows, self.image_tokenizer, *parts, self.folder(stage), arguments, seed=self.recipe.seed)
+
+    def _autoencoder_kl(self, arguments: AutoencoderKlArguments) -> None:
+        rows = None if arguments.scenes else self.dataset
+        train_autoencoder_kl(rows, self.folder("autoencoder_kl"), arguments, seed=self.recipe.seed)
+
+    def _latent_diffusion(self, arguments: LatentDiffusionArguments) -> None:
+        self._image_decoder(train_latent_diffusion, arguments, "latent_diffusion", self.folder("autoencoder_kl"))
+
+    def _image_super_resolution(self, arguments: ImageSuperResolutionArguments) -> None:
+        base = self.folder(next(stage for stage in IMAGE_DECODERS if stage in self.recipe.stages))
+        self._image_decoder(train_image_super_resolution, arguments, "image_super_resolution", base)
 
     def _tokens(self, arguments: TokensArguments) -> None:
         make_rows, count = self._token_rows(arguments)

@@ -121,8 +121,7 @@ class AutoencoderInTraining(nn.Module):
         pixels = F.pixel_shuffle(drawn, self.arguments.patch_size) * 0.5 + 0.5
         difference = pixels - pixel_values
         reconstruction = (
-            self.arguments.l1_weight * difference.abs().mean()
-            + self.arguments.l2_weight * difference.square().mean()
+            self.arguments.l1_weight * difference.abs().mean() + self.arguments.l2_weight * difference.square().mean()
         )
         divergence = told.kl().float().mean() / told.mean[0].numel()
         return AutoencoderOutput(
@@ -160,7 +159,9 @@ def train_autoencoder_kl(
     in_training = AutoencoderInTraining(arguments.build(), arguments).train()
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     shape = arguments.shape[0], arguments.shape[1]
-    collate = PictureCollator(lambda image: fit_image(check_image(image, "a picture"), shape, arguments.fit), arguments)
+    collate = PictureCollator(
+        lambda image: fit_image(check_image(image, "a picture"), shape, arguments.fit), arguments
+    )
     facts = {
         "pictures": told_pictures(pictures, arguments),
         "parameters": f"{sum(weight.numel() for weight in in_training.parameters()):,}",

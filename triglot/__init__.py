@@ -41,6 +41,7 @@ _PUBLIC = {
     "TextToUnit": "modeling.decoders.modeling_text_to_unit",
     "ImageDiffusion": "modeling.decoders.modeling_image_diffusion",
     "ImageGan": "modeling.decoders.modeling_image_gan",
+    "ImageSuperResolution": "modeling.decoders.modeling_image_super_resolution",
     "LatentDiffusion": "modeling.decoders.modeling_latent_diffusion",
     "UnitVocoder": "modeling.decoders.modeling_unit_vocoder",
     "push_to_hub": "hub_upload",

@@ -24,7 +24,13 @@ from torch import nn
 from .configuration_latent_diffusion import LatentDiffusionConfig
 from .modeling_image_diffusion import ImageDiffusion, diffusers_class, plain_config
 
-SCHEDULE = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")  # of a scheduler's config
+SCHEDULE = (
+    "num_train_timesteps",
+    "beta_schedule",
+    "beta_start",
+    "beta_end",
+    "prediction_type",
+)  # of a scheduler's config
 
 
 class LatentDiffusion(ImageDiffusion):

@@ -62,7 +62,9 @@ def stable_diffusion(tmp_path_factory):
     """What `StableDiffusionPipeline.save_pretrained` leaves of the parts that are used, shrunken."""
     folder = tmp_path_factory.mktemp("pipeline")
     torch.manual_seed(2)
-    diffusers.AutoencoderKL(**{**AUTOENCODER, "latent_channels": 4, "scaling_factor": 0.18215}).save_pretrained(folder / "vae")
+    diffusers.AutoencoderKL(**{**AUTOENCODER, "latent_channels": 4, "scaling_factor": 0.18215}).save_pretrained(
+        folder / "vae"
+    )
     diffusers.UNet2DConditionModel(
         sample_size=8, down_block_types=["CrossAttnDownBlock2D", "DownBlock2D"], up_block_types=["UpBlock2D", "CrossAttnUpBlock2D"],
         block_out_channels=[8, 8], layers_per_block=1, norm_num_groups=4, cross_attention_dim=6, attention_head_dim=2,
@@ -96,4 +98,6 @@ def test_other_parts_are_refused(stable_diffusion):
     with pytest.raises(ValueError, match="an AutoencoderKL is needed"):
         load_autoencoder(stable_diffusion / "unet")
     with pytest.raises(ValueError, match="allowed is UNet2DModel or"):
-        LatentDiffusion.from_unet(stable_diffusion / "vae", autoencoder=load_autoencoder(stable_diffusion / "vae"), **SIZES)
+        LatentDiffusion.from_unet(
+            stable_diffusion / "vae", autoencoder=load_autoencoder(stable_diffusion / "vae"), **SIZES
+        )
