@@ -1,5 +1,6 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | describe | tokenize | train | finetune |
-evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | ablate | card | export | export-code | push.
+evaluate | evaluate tokenizer | evaluate decoder | evaluate image-decoder | evaluate alignment | ablate | card | export | export-code |
+push.
 
 Every verb answers with exit code 0, or prints one line that says what is wrong and answers 2. Heavy imports happen inside
 the verbs, so that `triglot --help` is instant.
@@ -19,6 +20,7 @@ __all__ = ["export_code", "main", "parse", "shipped_files"]
 
 DEFAULT_MODEL = "hub_configs/triglot-tiny"
 TOKENIZER_REPORT, DECODER_REPORT = "evaluate tokenizer", "evaluate decoder"
+IMAGE_DECODER_REPORT = "evaluate image-decoder"
 ALIGNMENT_REPORT, TRANSLATION_REPORT = "evaluate alignment", "evaluate translation"
 
 
@@ -44,6 +46,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     if " ".join(words[:2]) in (
         TOKENIZER_REPORT,
         DECODER_REPORT,
+        IMAGE_DECODER_REPORT,
         ALIGNMENT_REPORT,
         TRANSLATION_REPORT,
     ):  # two words, one verb; a checkpoint of that name is ./tokenizer
@@ -184,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
         add_alignment_arguments,
         add_arguments,
         add_decoder_arguments,
+        add_image_decoder_arguments,
         add_tokenizer_arguments,
         add_translation_arguments,
     )
@@ -195,6 +199,9 @@ def _parser() -> argparse.ArgumentParser:
     report = verb(DECODER_REPORT, _evaluate_decoder, "compare speech decoders: words, voices, speed",
                   "triglot evaluate decoder a=soundstorm/ b=audiolm/ --tokenizer units/ --judge judge/ --out card/")  # fmt: skip
     add_decoder_arguments(report)
+    report = verb(IMAGE_DECODER_REPORT, _evaluate_image_decoder, "compare image decoders: PSNR, SSIM, FID, what is shown, speed",
+                  "triglot evaluate image-decoder a=diffusion/ b=gan/ --tokenizer vqvae/ --classifier classifier/ --out card/")  # fmt: skip
+    add_image_decoder_arguments(report)
     report = verb(ALIGNMENT_REPORT, _evaluate_alignment, "whether text, speech and pictures of one thing lie together",
                   "triglot evaluate alignment hub_configs/triglot-tiny --rows held_out/ --out alignment/")  # fmt: skip
     add_alignment_arguments(report)
@@ -374,6 +381,12 @@ def _evaluate_tokenizer(arguments: argparse.Namespace) -> None:
 def _evaluate_decoder(arguments: argparse.Namespace) -> None:
     with _training_packages("evaluation"):
         from .training.decoder_report import run
+    run(arguments)
+
+
+def _evaluate_image_decoder(arguments: argparse.Namespace) -> None:
+    with _training_packages("evaluation"):
+        from .training.image_decoder_report import run
     run(arguments)
 
 
