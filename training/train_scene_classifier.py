@@ -31,7 +31,7 @@ class SceneClassifierArguments(PictureRunArguments):
     image_size: int = SIDE
     scenes: int = 12_000
     feature_size: int = 64
-    max_steps: int = 1_500
+    max_steps: int = 900
     batch_size: int = 64
     learning_rate: float = 3e-3
     bf16: bool = False

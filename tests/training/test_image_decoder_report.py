@@ -1,6 +1,10 @@
 """The report card of image decoders, on ones whose marks are known; and the classifier whose features FID is measured by."""
 
+import importlib
 import json
+import re
+import shlex
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +15,7 @@ from transformers import AutoModel
 
 pytest.importorskip("diffusers")
 
-from triglot.cli import main
+from triglot.cli import main, parse
 from triglot.processing.errors import TriglotError
 from triglot.training.data.picture_rows import held_out_scenes
 from triglot.training.data.scenes import Scene, SceneObject
@@ -54,6 +58,11 @@ def test_marks_of_the_best_and_the_worst(classifier):
     blurred = [torch.nn.functional.avg_pool2d(picture[None], 9, 1, 4)[0] for picture in pictures]
     worst, _ = measure_image_decoder("worst", Drawer(blurred), codes, pictures, **told)
     assert worst.fid > 10 * max(swapped.fid, 1e-3) and worst.psnr < 30
+
+
+def test_the_kept_classifier_knows_held_out_scenes():
+    model = load_scene_classifier(str(Path(__file__).resolve().parents[1] / "data" / "scene_classifier"))
+    assert accuracy(model, 100, seed=7) > 0.9 and sum(weight.numel() for weight in model.parameters()) < 500_000
 
 
 def test_scenes_are_the_same_in_every_size():
@@ -124,3 +133,15 @@ def test_a_classifier_learns(tmp_path):
     assert model.features([torch.rand(3, 64, 64), torch.rand(3, 128, 128), torch.rand(3, 32, 32)]).shape == (3, 64)
     with pytest.raises(TriglotError, match="scenes of 64 x 64"):
         SceneClassifierArguments(scenes=0)
+
+
+def test_the_guides_commands_are_understood():
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "image_decoders.md").read_text(encoding="utf-8")
+    lines = [
+        shlex.split(line) for block in re.findall(r"```bash\n(.*?)```", guide, re.S) for line in block.splitlines()
+    ]
+    modules = [words[2] for words in lines if words[0] == "python"]
+    assert len(modules) == 5 and all(hasattr(importlib.import_module(name), "main") for name in modules)
+    for words in lines:
+        if words[0] == "triglot":
+            parse(words[1:])
