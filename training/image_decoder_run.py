@@ -181,7 +181,7 @@ def fit_image_decoder(
     """
     output_dir = Path(output_dir)
     begun = begin_run(build, dataset, tokenizer_dir, output_dir, arguments, seed=seed, inputs=inputs)
-    run = {"seed": seed, "checkpoint": begun.checkpoint}
+    run: dict[str, Any] = {"seed": seed, "checkpoint": begun.checkpoint}
     trained = fit_to_pictures(
         begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, **run
     )

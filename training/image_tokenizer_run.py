@@ -146,7 +146,7 @@ def run_training(
     }
     collate = PictureCollator(tokenizer.prepare, arguments)
     callbacks = [_TellsStep(in_training)]
-    run = {"seed": seed, "checkpoint": checkpoint, "callbacks": callbacks}
+    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "callbacks": callbacks}
     trained = fit_to_pictures(in_training, pictures, collate, output_dir, arguments, parts, facts, **run)
     return save_trained(trained.tokenizer, output_dir, arguments)
 
@@ -159,7 +159,7 @@ def told_pictures(pictures: ImageRows | DrawnScenes, arguments: PictureRunArgume
 def fit_to_pictures(
     in_training: nn.Module,
     pictures: Any,
-    collate: Callable[[Sequence[torch.Tensor]], dict[str, torch.Tensor]],
+    collate: Callable[[Any], dict[str, torch.Tensor]],
     output_dir: Path,
     arguments: PictureRunArguments,
     parts: Sequence[str],

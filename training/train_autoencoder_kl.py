@@ -167,7 +167,7 @@ def train_autoencoder_kl(
         "pictures": told_pictures(pictures, arguments),
         "parameters": f"{sum(weight.numel() for weight in in_training.parameters()):,}",
     }
-    run = {"seed": seed, "checkpoint": checkpoint}
+    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint}
     trained = fit_to_pictures(in_training, pictures, collate, output_dir, arguments, PARTS, facts, **run)
     trained = trained.float().cpu().eval()
     with torch.no_grad(), drawn_by(seed):

@@ -82,7 +82,8 @@ class LatentDiffusion(ImageDiffusion):
         cls, unet: str | os.PathLike | nn.Module, *, autoencoder: nn.Module, **settings: Any
     ) -> "LatentDiffusion":
         """As of `ImageDiffusion`, with a trained `autoencoder`."""
-        built: Any = super().from_unet(unet, autoencoder_config=plain_config(autoencoder.config), **settings)
+        config: Any = autoencoder.config
+        built: Any = super().from_unet(unet, autoencoder_config=plain_config(config), **settings)
         built.take_autoencoder(autoencoder)
         return built
 
