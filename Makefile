@@ -29,3 +29,4 @@ smoke:  ## every training stage, tiny, end to end
 	$(PYTHON) -m triglot train tiny_smoke --output-dir runs/tiny_smoke
 	$(PYTHON) -m triglot train tiny_text_to_unit_smoke --output-dir runs/tiny_text_to_unit_smoke
 	$(PYTHON) -m triglot train tiny_fastspeech2_smoke --output-dir runs/tiny_fastspeech2_smoke
+	$(PYTHON) -m triglot train tiny_image_decoders_smoke --output-dir runs/tiny_image_decoders_smoke

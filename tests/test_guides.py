@@ -17,6 +17,7 @@ RUN_BY = {
     "add_a_language.md": "test_add_a_language.py",
     "command_line.md": "test_command_line.py",
     "finetune_on_your_speech.md": "test_finetune_on_your_speech.py",
+    "image_decoders.md": "test_image_decoders.py",
     "many_gpus.md": "test_many_gpus.py",
     "serve.md": "test_export.py",
     "sharing.md": "test_sharing.py",

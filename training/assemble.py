@@ -9,7 +9,13 @@ from ..modeling.language_model.modeling_triglot import TriglotForConditionalGene
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.whole_files import whole_folder
 from .card_record import CardRecord
-from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer, load_text_to_unit
+from .load_parts import (
+    load_image_decoder,
+    load_image_tokenizer,
+    load_speech_decoder,
+    load_speech_tokenizer,
+    load_text_to_unit,
+)
 from .model_card import card_beside
 
 
@@ -23,6 +29,7 @@ def assemble_checkpoint(
     image_tokenizer_dir: str | os.PathLike | None = None,
     record: CardRecord | None = None,
     text_to_unit_dir: str | os.PathLike | None = None,
+    image_decoder_dir: str | os.PathLike | None = None,
 ) -> Path:
     """Writes the folder whole or not at all, every part in the precision it was saved in.
 
@@ -36,6 +43,7 @@ def assemble_checkpoint(
         image_tokenizer_dir: The image tokenizer whose codes it was trained on; None where it neither sees nor draws.
         record: What its card is to say of it; None for a checkpoint without a card.
         text_to_unit_dir: Speaks for a language model that writes text alone; None for one that writes the codes of speech itself.
+        image_decoder_dir: A decoder for the codes of the image tokenizer; None where that draws itself, or nothing does.
 
     Raises:
         TriglotError: parts whose fingerprints or sizes do not fit.
@@ -54,6 +62,8 @@ def assemble_checkpoint(
         processor.codecs.image_tokenizer = load_image_tokenizer(image_tokenizer_dir, "auto")
     if text_to_unit_dir is not None:
         processor.codecs.text_to_unit = load_text_to_unit(text_to_unit_dir, "auto")
+    if image_decoder_dir is not None:
+        processor.codecs.image_decoder = load_image_decoder(image_decoder_dir, "auto")
 
     with whole_folder(output_dir) as partial:
         model.save_pretrained(partial)

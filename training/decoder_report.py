@@ -2,11 +2,13 @@
 
     ten voices that no training heard, each: sentences to say, another sentence as prompt, more to be known by
     codes of a sentence + the voice's own prompt      ─ decoder ─▶ judge: words;  speaker model: whose voice, how alike
+    the same sound, frame by frame against the recording            ─▶ distance of their log-mel
     codes of a sentence + another voice's prompt      ─ decoder ─▶ speaker model: did it move to that voice?
     with a checkpoint: speech in ─ translation ─ decoder ─▶ speaker model: is it still the speaker's voice?
 
 A voice is known by the mean embedding of its own recordings that are neither said nor prompted; the nearest of the ten is whom the
-speaker model takes an output for. results.json, report.md and report.png go into one folder.
+speaker model takes an output for. results.json, report.md and report.png go into one folder; steps.png as well, where decoders by
+diffusion are measured at several numbers of steps.
 """
 
 import argparse
@@ -22,6 +24,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from ..modeling.decoders.configuration_spectral_voice import SpectralVoiceConfig
+from ..modeling.decoders.speech_signal import log_mel, normalise_level
 from ..processing.audio_io import resample
 from ..processing.codecs_triglot import prompt_encoder
 from ..processing.errors import TriglotError
@@ -29,6 +33,7 @@ from ..version import __version__
 from .card_report import write_cards
 from .data.demo_world import speak
 from .data.splits import HELD_OUT_VOICES, Item, held_out_sentences, random_speaker
+from .diffusion_steps import AT, at_steps, check_steps, draw_by_steps, parse_steps, sampling_steps
 from .evaluate_models import JUDGE_RATE, CheckpointUnderTest, at_judge_rate, load_judge, load_speaker_model
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .metrics import WordErrorRate
@@ -93,13 +98,17 @@ class DecoderCard:
     same_voice: float | None  # mean cosine to the voice's other recordings
     other_voice: float | None  # ... to the other voices' recordings
     moved: float | None  # with another's prompt: taken for that other
+    mel_distance: float | None  # nats; of log-mel to the recording's, where decoding keeps time
+    steps: int | None  # of diffusion
     translated: float | None  # speech translated: taken for the speaker who came in
     real_time_factor: float | None
 
 
 COLUMNS = {
     "parameters": ("parameters, M", 1, 1),
+    "steps": ("steps", 1, 0),
     "wer": ("judge's WER, %", 100, 1),
+    "mel_distance": ("log-mel distance, nats", 1, 2),
     "right_voice": ("right voice of ten, %", 100, 0),
     "same_voice": ("cosine, same voice", 1, 2),
     "other_voice": ("cosine, others", 1, 2),
@@ -216,6 +225,8 @@ def measure_decoder(
         name=name,
         kind=type(decoder).__name__,
         parameters=sum(weight.numel() for weight in decoder.parameters()) / 1e6,
+        steps=sampling_steps(decoder),
+        mel_distance=_mel_distance(own, trials),
         real_time_factor=elapsed / sum(trial.seconds for trial in trials),
         translated=None if voices is None or checkpoint is None else _translated(checkpoint, decoder, trials, voices),
         moved=None if voices is None else _share(voices, moved, [trial.other for trial in trials]),
@@ -228,8 +239,30 @@ def measure_recordings(trials: Sequence[Trial], *, judge: Any, voices: VoiceJudg
     waves = [trial.wave for trial in trials]
     measured = _words_and_voice(waves, trials, judge, voices)
     return DecoderCard(
-        RECORDINGS, RECORDINGS, parameters=None, moved=None, translated=None, real_time_factor=None, **measured
+        RECORDINGS,
+        RECORDINGS,
+        parameters=None,
+        steps=None,
+        mel_distance=None,
+        moved=None,
+        translated=None,
+        real_time_factor=None,
+        **measured,
     )
+
+
+def _mel_distance(waves: Sequence[np.ndarray], trials: Sequence[Trial]) -> float | None:
+    """Mean absolute difference of log-mel to the recordings', both at one level; None for a decoder that keeps no time."""
+    config, found = SpectralVoiceConfig(sampling_rate=JUDGE_RATE), []
+    for wave, trial in zip(waves, trials):
+        if abs(len(wave) - len(trial.wave)) > config.samples_per_code:
+            return None
+        both = [torch.from_numpy(item[: min(len(wave), len(trial.wave))]).float() for item in (wave, trial.wave)]
+        made, true = (
+            log_mel(normalise_level(item, config.hop_length, config.reference_level), config) for item in both
+        )
+        found.append((made - true).abs().mean())
+    return float(torch.stack(found).mean())
 
 
 class _Decode:
@@ -312,6 +345,7 @@ def report_decoders(
     checkpoint: CheckpointUnderTest | None = None,
     sentences: int = 6,
     seed: int = 0,
+    steps: Sequence[int] = (),
 ) -> list[DecoderCard]:
     """Measures every decoder, and the true recordings, and writes results.json, report.md and report.png.
 
@@ -324,16 +358,22 @@ def report_decoders(
         checkpoint: Translates; None leaves translated voices out.
         sentences: Of each voice.
         seed: Of sentences, rates and pitches.
+        steps: Numbers of steps at which decoders by diffusion are measured, each as a row of its own; none for their own number alone.
     """
     if sentences < 1:
         raise TriglotError(f"sentences is {sentences}; at least 1 is needed.")
+    check_steps(decoders, steps)
     known, trials = held_out_trials(sentences, seed)
     voices = None if embed is None else VoiceJudge(known, embed)
     cards = [measure_recordings(trials, judge=judge, voices=voices)]
     for name, decoder in decoders.items():
-        cards.append(
-            measure_decoder(name, decoder, tokenizer, trials, judge=judge, voices=voices, checkpoint=checkpoint)
-        )
+        counts: Sequence[int | None] = steps if steps and sampling_steps(decoder) else (None,)
+        for count in counts:
+            row = name if count is None else f"{name}{AT}{count}"
+            with at_steps(decoder, count):
+                cards.append(
+                    measure_decoder(row, decoder, tokenizer, trials, judge=judge, voices=voices, checkpoint=checkpoint)
+                )
     facts = {
         "sentences": len(trials),
         "voices": list(known.speakers),
@@ -353,6 +393,7 @@ def report_decoders(
     write_cards(
         output_dir, cards, COLUMNS, PANELS, kind="decoder", facts=facts, notes=notes,
         chances=dict.fromkeys(("right_voice", "moved", "translated"), chance),
+        more=(lambda folder: draw_by_steps(cards, COLUMNS, folder / "steps.png")) if steps else None,
     )  # fmt: skip
     return cards
 
@@ -367,6 +408,8 @@ def run(arguments: argparse.Namespace) -> list[DecoderCard]:
             raise TriglotError(
                 f"The decoder {name!r} was trained on codes of another tokenizer than {arguments.tokenizer!r}."
             )
+    steps = parse_steps(arguments.steps)
+    check_steps(decoders, steps)
     checkpoint = CheckpointUnderTest(arguments.checkpoint, "cpu") if arguments.checkpoint else None
     if checkpoint is not None and set(LANGUAGES) - set(checkpoint.processor.languages):
         missing = ", ".join(sorted(set(LANGUAGES) - set(checkpoint.processor.languages)))
@@ -380,6 +423,7 @@ def run(arguments: argparse.Namespace) -> list[DecoderCard]:
         checkpoint=checkpoint,
         sentences=arguments.sentences,
         seed=arguments.seed,
+        steps=steps,
     )
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return cards

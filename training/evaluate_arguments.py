@@ -97,9 +97,29 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, help="folder for results.json, report.md and report.png")
     parser.add_argument(
+        "--steps", default="", help="numbers of steps at which decoders by diffusion are measured and plotted, e.g. \"2 4 8 16 50\" "
+        "(default: their own)",
+    )  # fmt: skip
+    parser.add_argument(
         "--sentences", type=int, default=6, help="held-out sentences of each of ten voices (default: 6)"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sentences, rates and pitches (default: 0)")
+
+
+def add_image_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `triglot evaluate image-decoder`."""
+    parser.add_argument("decoders", nargs="+", metavar="NAME=FOLDER", help="image decoders, each under a name")
+    parser.add_argument("--tokenizer", required=True, help="folder of the image tokenizer whose codes they draw")
+    parser.add_argument(
+        "--classifier",
+        help="of scenes, whose features FID is measured by: a folder of train_scene_classifier (default: none, no FID)",
+    )
+    parser.add_argument("--out", required=True, help="folder for results.json, report.md, report.png and pictures.png")
+    parser.add_argument("--rows", help="rows with a column `image`, as for training (default: held-out scenes)")
+    parser.add_argument("--split", default="test", help="of these rows (default: test)")
+    parser.add_argument("--pictures", type=int, default=300, help="how many (default: 300)")
+    parser.add_argument("--side", type=int, default=64, help="pixels of what the tokenizer is shown (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: 0)")
 
 
 def add_alignment_arguments(parser: argparse.ArgumentParser) -> None:

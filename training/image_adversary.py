@@ -69,6 +69,23 @@ class PatchDiscriminator(nn.Module):
         return self.blocks(2 * pixels - 1)
 
 
+def adaptive_weight(reconstruction: torch.Tensor, adversarial: torch.Tensor, last: torch.Tensor) -> torch.Tensor:
+    """How much steeper one loss of drawn pixels is than the other at the drawing network's last weights: scalar, detached; 0 without
+    gradients.
+    """
+    if not torch.is_grad_enabled():
+        return torch.zeros((), device=adversarial.device)
+    steep, flat = (
+        torch.autograd.grad(loss, last, retain_graph=True)[0].float().norm() for loss in (reconstruction, adversarial)
+    )
+    return (steep / (flat + 1e-6)).clamp(0.0, MOST_ADAPTIVE).detach()
+
+
+def hinge_loss(real: torch.Tensor, made: torch.Tensor) -> torch.Tensor:
+    """The discriminator's, of its logits for real and for drawn patches."""
+    return 0.5 * (F.relu(1 - real.float()).mean() + F.relu(1 + made.float()).mean())
+
+
 class FeatureLoss:
     """How far two batches of pictures are apart in a frozen encoder's patch features.
 
@@ -185,16 +202,8 @@ class VqganInTraining(nn.Module):
         discriminator.requires_grad_(False)
         adversarial = -discriminator(drawn).float().mean()
         discriminator.requires_grad_(True)
-        weight = torch.zeros((), device=drawn.device)
-        if torch.is_grad_enabled():
-            last = self.tokenizer.last_weight
-            steep, flat = (
-                torch.autograd.grad(loss, last, retain_graph=True)[0].float().norm()
-                for loss in (reconstruction, adversarial)
-            )
-            weight = (steep / (flat + 1e-6)).clamp(0.0, MOST_ADAPTIVE).detach()
-        real, made = discriminator(wanted).float(), discriminator(drawn.detach()).float()
-        hinge = 0.5 * (F.relu(1 - real).mean() + F.relu(1 + made).mean())
+        weight = adaptive_weight(reconstruction, adversarial, self.tokenizer.last_weight)
+        hinge = hinge_loss(discriminator(wanted), discriminator(drawn.detach()))
         started = float(self.step >= self.arguments.discriminator_start)
         parts = {
             "adversarial_loss": adversarial.detach(),

@@ -4,7 +4,8 @@ pictures (3, any, any) ─ crop, flip ─ the tokenizer's own `prepare` ─ (B, 
 """
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from datasets import Dataset
 from torch import nn
 from transformers import TrainerCallback
 
-from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
 from ..processing.errors import TriglotError
 from .data.load_rows import open_rows
 from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
@@ -25,12 +25,11 @@ from .seeded_data import seeded_data
 
 
 @dataclass(frozen=True)
-class ImageRunArguments:
-    """Settings that all image tokenizers are trained with."""
+class PictureRunArguments:
+    """Settings that all that learns from pictures is trained with."""
 
     image_size: int = 256  # pixels, the height
     image_width: int = 0  # pixels; 0 for squares
-    fit: str = "pad"  # pictures of other sizes; or "crop", "stretch"
     scenes: int = (
         0  # drawn ones of the demo world, their things elsewhere each time; 0 for the pictures of the dataset
     )
@@ -67,11 +66,23 @@ class ImageRunArguments:
         return [self.image_size, self.image_width or self.image_size]
 
 
-class PictureCollator:
-    """Pictures of any size -> {"pixel_values": (B, 3, H, W)} in 0..1, cropped and flipped at random."""
+@dataclass(frozen=True)
+class ImageRunArguments(PictureRunArguments):
+    """Settings that all image tokenizers are trained with."""
 
-    def __init__(self, tokenizer: ImageAutoencoder, least_crop: float = 1.0, flip_share: float = 0.0):
-        self.prepare, self.least_crop, self.flip_share = tokenizer.prepare, least_crop, flip_share
+    fit: str = "pad"  # pictures of other sizes; or "crop", "stretch"
+
+
+class PictureCollator:
+    """Pictures of any size -> {"pixel_values": (B, 3, H, W)} in 0..1, cropped and flipped at random.
+
+    Args:
+        prepare: Makes a picture fit.
+        arguments: Say how much of a picture is seen, and how often in a mirror.
+    """
+
+    def __init__(self, prepare: Callable[[torch.Tensor], torch.Tensor], arguments: PictureRunArguments):
+        self.prepare, self.least_crop, self.flip_share = prepare, arguments.least_crop, arguments.flip_share
 
     def __call__(self, items: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         pictures = []
@@ -89,7 +100,7 @@ class PictureCollator:
         return {"pixel_values": torch.stack(pictures)}
 
 
-def pictures_of(dataset: Dataset | None, arguments: ImageRunArguments, seed: int) -> ImageRows | DrawnScenes:
+def pictures_of(dataset: Dataset | None, arguments: PictureRunArguments, seed: int) -> ImageRows | DrawnScenes:
     """What the run sees.
 
     Raises:
@@ -127,25 +138,71 @@ def run_training(
         `output_dir`, complete.
     """
     tokenizer: Any = in_training.tokenizer
-    data = seeded_data(pictures, PictureCollator(tokenizer, arguments.least_crop, arguments.flip_share), seed)
-    trainer = PartsTrainer(
-        model=in_training,
-        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
-        **{**data, "callbacks": [*data["callbacks"], _TellsStep(in_training)]},
-        optimizers=chosen_optimizers(in_training, arguments),
-        parts=parts,
-    )
     height, width = tokenizer.config.shape
     facts = {
-        "pictures": f"{len(pictures)}{' scenes, drawn each time' if arguments.scenes else ''}",
+        "pictures": told_pictures(pictures, arguments),
         "codes": f"{tokenizer.grid[0]} x {tokenizer.grid[1]} of {tokenizer.codebook_size} for {height} x {width} pixels",
         "parameters": f"{sum(weight.numel() for weight in tokenizer.parameters()):,}",
     }
+    collate = PictureCollator(tokenizer.prepare, arguments)
+    callbacks = [_TellsStep(in_training)]
+    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "callbacks": callbacks}
+    trained = fit_to_pictures(in_training, pictures, collate, output_dir, arguments, parts, facts, **run)
+    return save_trained(trained.tokenizer, output_dir, arguments)
+
+
+def told_pictures(pictures: ImageRows | DrawnScenes, arguments: PictureRunArguments) -> str:
+    """What was seen, for a report."""
+    return f"{len(pictures)}{' scenes, drawn each time' if arguments.scenes else ''}"
+
+
+def fit_to_pictures(
+    in_training: nn.Module,
+    pictures: Any,
+    collate: Callable[[Any], dict[str, torch.Tensor]],
+    output_dir: Path,
+    arguments: PictureRunArguments,
+    parts: Sequence[str],
+    facts: Mapping[str, Any],
+    *,
+    seed: int,
+    checkpoint: str | None,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> Any:
+    """Trains whatever learns from pictures.
+
+    Args:
+        in_training: Batch -> losses.
+        pictures: With len and [index].
+        collate: Pictures -> batch.
+        output_dir: Gets `checkpoints/`.
+        arguments: The stage's.
+        parts: Fields of the losses that are logged.
+        facts: For the report.
+        seed: Of the run.
+        checkpoint: Of `open_run`.
+        callbacks: Beside those of every run.
+
+    Returns:
+        What was trained, as it was given.
+    """
+    data = seeded_data(pictures, collate, seed)
+    trainer = PartsTrainer(
+        model=in_training,
+        args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
+        **{**data, "callbacks": [*data["callbacks"], *callbacks]},
+        optimizers=chosen_optimizers(in_training, arguments),
+        parts=parts,
+    )
     train_and_report(trainer, checkpoint, arguments, facts)
-    trained = trainer.accelerator.unwrap_model(trainer.model).tokenizer
-    if trainer.is_world_process_zero():
-        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
     trainer.accelerator.wait_for_everyone()
+    return trainer.accelerator.unwrap_model(trainer.model)
+
+
+def save_trained(model: Any, output_dir: Path, arguments: PictureRunArguments) -> Path:
+    """Writes the finished model once, whichever process gets there, in the precision that was asked for; returns the folder."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
     return output_dir
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoModel
 
+from ..modeling.decoders.image_decoder import ImageDecoder
 from ..modeling.decoders.media_decoder import SpeechDecoder
 from ..modeling.decoders.modeling_text_to_unit import TextToUnit
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
@@ -45,6 +46,11 @@ def load_speech_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = 
 def load_speech_decoder(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> SpeechDecoder:
     """The speech decoder of a folder, as `load_speech_tokenizer`."""
     return _load(folder, dtype, "speech decoder", SpeechDecoder)
+
+
+def load_image_decoder(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> ImageDecoder:
+    """The image decoder of a folder, as `load_speech_tokenizer`."""
+    return _load(folder, dtype, "image decoder", ImageDecoder)
 
 
 def load_text_to_unit(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> TextToUnit:

@@ -2,8 +2,9 @@
 
     data -> text_tokenizer -> encoder -> kmeans -> decoder -> tokens -> lm -> lm_more -> checkpoint
                                                -> codec -> soundstorm, audiolm          speaker_encoder, image_tokenizer, image_dvae
-                                               -> code_hifigan        -> text_to_unit
+                                               -> code_hifigan, mel_diffusion        -> text_to_unit
                                                -> mel_hifigan -> fastspeech2 -> fastspeech2_finetuned
+    image_tokenizer or image_dvae -> image_diffusion, image_gan -> image_super_resolution     autoencoder_kl -> latent_diffusion
 
 A recipe is a YAML file: `output_dir`, `seed`, and one mapping a stage, whose keys are the fields of the stage's arguments.
 The stages below the first line and `lm_more` run only where the recipe names them. `lm_more` goes on with the language model; what it does
@@ -11,7 +12,8 @@ not say is as in `lm`. `license: apache-2.0` goes into the checkpoint's card. `s
 and where it is not `decoder`, that stage runs only where it is named; where no task of the language model writes speech, `text_to_unit`
 goes into the checkpoint and speaks for it;
 `spoken_text:` stands in place of `data:` where the sentences come from text files;
-`speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans; and a recipe without
+`speech_tokenizer: FOLDER` takes a tokenizer that is there already, instead of the stages encoder and kmeans, and so does
+`image_tokenizer: FOLDER`; `image_decoder: image_diffusion` puts that one into the checkpoint; and a recipe without
 a stage `lm` that has one of these makes its parts and no checkpoint. Every stage has a folder in `output_dir`; a finished one holds
 `stage.json` and is not run again.
 """
@@ -43,15 +45,21 @@ from .recipe import parse_arguments
 from .run_report import read_facts
 from .runs import hardware, plain_settings, with_later_settings
 from .train_audiolm import AudioLmArguments, train_audiolm
+from .train_autoencoder_kl import AutoencoderKlArguments, train_autoencoder_kl
 from .train_code_hifigan import CodeHifiGanArguments, train_code_hifigan
 from .train_codec import CodecArguments, train_codec
 from .train_decoder import DecoderArguments, train_decoder
 from .train_encoder import EncoderArguments, train_encoder
 from .train_fastspeech2 import FastSpeech2Arguments, train_fastspeech2
+from .train_image_diffusion import ImageDiffusionArguments, train_image_diffusion
 from .train_image_dvae import ImageDvaeArguments, train_image_dvae
+from .train_image_gan import ImageGanArguments, train_image_gan
+from .train_image_super_resolution import ImageSuperResolutionArguments, train_image_super_resolution
 from .train_image_vqvae import ImageVqvaeArguments, train_image_vqvae
 from .train_kmeans import KmeansArguments, train_kmeans
+from .train_latent_diffusion import LatentDiffusionArguments, train_latent_diffusion
 from .train_lm import LmArguments, train_lm
+from .train_mel_diffusion import MelDiffusionArguments, train_mel_diffusion
 from .train_mel_hifigan import FinetuneArguments, MelHifiGanArguments, finetune_vocoder, train_mel_hifigan
 from .train_soundstorm import SoundStormArguments, train_soundstorm
 from .train_speaker_encoder import SpeakerEncoderArguments, train_speaker_encoder
@@ -69,34 +77,47 @@ STAGES: dict[str, type] = {
     "mel_hifigan": MelHifiGanArguments,
     "fastspeech2": FastSpeech2Arguments,
     "fastspeech2_finetuned": FinetuneArguments,
+    "mel_diffusion": MelDiffusionArguments,
     "codec": CodecArguments,
     "soundstorm": SoundStormArguments,
     "audiolm": AudioLmArguments,
     "speaker_encoder": SpeakerEncoderArguments,
     "image_tokenizer": ImageVqvaeArguments,
     "image_dvae": ImageDvaeArguments,
+    "image_diffusion": ImageDiffusionArguments,
+    "image_gan": ImageGanArguments,
+    "autoencoder_kl": AutoencoderKlArguments,
+    "latent_diffusion": LatentDiffusionArguments,
+    "image_super_resolution": ImageSuperResolutionArguments,
     "tokens": TokensArguments,
     "text_to_unit": TextToUnitArguments,
     "lm": LmArguments,
     "lm_more": LmArguments,
 }
 DATA = ("data", "spoken_text")  # stages that make the sound that others learn from: one a recipe
+IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
+IMAGE_DECODERS = (
+    "image_diffusion",
+    "image_gan",
+    "latent_diffusion",
+    "image_super_resolution",
+)  # stages that make an image decoder for them
 # run only where the recipe names them
 OPTIONAL = (
-    "spoken_text", "code_hifigan", "codec", "soundstorm", "audiolm", "speaker_encoder", "image_tokenizer", "image_dvae", "text_to_unit",
-    "lm_more",
-    "mel_hifigan", "fastspeech2", "fastspeech2_finetuned",
+    "spoken_text", "code_hifigan", "mel_diffusion", "mel_hifigan", "fastspeech2", "fastspeech2_finetuned", "codec", "soundstorm", "audiolm",
+    "speaker_encoder", "image_tokenizer", "image_dvae", *IMAGE_DECODERS, "autoencoder_kl", "text_to_unit", "lm_more",
 )  # fmt: skip
+# stages that make a speech decoder
 DECODERS = (
     "decoder",
     "code_hifigan",
+    "mel_diffusion",
     "fastspeech2",
     "fastspeech2_finetuned",
     "soundstorm",
     "audiolm",
-)  # stages that make a speech decoder
-IMAGE_TOKENIZERS = ("image_tokenizer", "image_dvae")  # stages whose codes the language model learns
-HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "license")
+)
+HEADER = ("output_dir", "seed", "speech_tokenizer", "speech_decoder", "image_decoder", "license")
 TOKENIZER_SENTENCES = 10_000  # in each language
 TAG_SHARE = 0.2  # of the texts: a tag stands before every example, so its words deserve pieces of their own
 # of `lm`, for `lm_more` as well
@@ -119,6 +140,8 @@ class Recipe:
         speech_tokenizer: Folder of a tokenizer that is there already; None for that of the stage kmeans.
         speech_decoder: The stage whose decoder goes into the checkpoint.
         license: That its maker gives the checkpoint, as the Hub writes it; "" for none.
+        image_tokenizer: Folder of an image tokenizer that is there already; None for that of a stage.
+        image_decoder: The stage whose image decoder goes into the checkpoint; "" for none beside the tokenizer.
     """
 
     name: str
@@ -128,6 +151,8 @@ class Recipe:
     speech_tokenizer: str | None = None
     speech_decoder: str = "decoder"
     license: str = ""
+    image_tokenizer: str | None = None
+    image_decoder: str = ""
 
 
 def read_recipe(recipe: str | os.PathLike) -> tuple[Path, dict[str, Any]]:
@@ -165,6 +190,8 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
     """
     path, content = read_recipe(recipe)
     header = {name: content.pop(name) for name in HEADER if name in content}
+    if isinstance(content.get("image_tokenizer"), str):  # a folder instead of a stage
+        header["image_tokenizer"] = content.pop("image_tokenizer")
     unknown = sorted(set(content) - set(STAGES))
     if unknown:
         raise TriglotError(
@@ -180,8 +207,10 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         if name in _chosen(content, header)
     }
     tokenizer, decoder = header.get("speech_tokenizer"), header.get("speech_decoder", "decoder")
-    if tokenizer is not None and not (Path(str(tokenizer)) / "config.json").is_file():
-        raise TriglotError(f"{path.name}: speech_tokenizer is {str(tokenizer)!r}; there is no config.json in it.")
+    for name in ("speech_tokenizer", "image_tokenizer"):
+        if name in header and not (Path(str(header[name])) / "config.json").is_file():
+            raise TriglotError(f"{path.name}: {name} is {str(header[name])!r}; there is no config.json in it.")
+    _check_image_decoders(stages, header, path.name)
     if "spoken_text" in stages and "tokens" in stages and stages["tokens"].in_all:
         raise TriglotError(
             f"{path.name}: the rows of the stage tokens are of the demo world; those of spoken_text follow from its own settings."
@@ -198,7 +227,27 @@ def load_recipe(recipe: str | os.PathLike, output_dir: str | os.PathLike | None 
         raise TriglotError(f"{path.name}: text_to_unit learns from token rows; name the stage tokens as well.")
     license = check_licence(str(header["license"])) if header.get("license") else ""
     target = output_dir if output_dir is not None else header.get("output_dir", f"runs/{path.stem}")
-    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder, license)
+    pictures = header.get("image_tokenizer"), header.get("image_decoder", "")
+    return Recipe(path.stem, Path(target), int(header.get("seed", 0)), stages, tokenizer, decoder, license, *pictures)
+
+
+def _check_image_decoders(stages: Mapping[str, Any], header: Mapping[str, Any], name: str) -> None:
+    """Raises TriglotError for image decoders without a tokenizer, or a decoder for the checkpoint that no stage makes."""
+    made = [stage for stage in IMAGE_DECODERS if stage in stages]
+    if made and "image_tokenizer" not in header and not set(IMAGE_TOKENIZERS) & set(stages):
+        raise TriglotError(
+            f"{name}: {made[0]} draws the codes of an image tokenizer; name the stage image_tokenizer, or its folder."
+        )
+    if "latent_diffusion" in made and "autoencoder_kl" not in stages:
+        raise TriglotError(f"{name}: latent_diffusion needs an autoencoder; name the stage autoencoder_kl as well.")
+    if made == ["image_super_resolution"]:
+        raise TriglotError(
+            f"{name}: image_super_resolution enlarges what another decoder draws; name its stage as well."
+        )
+    if header.get("image_decoder") and header["image_decoder"] not in made:
+        raise TriglotError(
+            f"{name}: image_decoder is {header['image_decoder']!r}; this recipe makes {', '.join(made) or 'none'}."
+        )
 
 
 def _gone_on(lm: Any, more: Any, name: str) -> dict[str, Any]:
@@ -230,6 +279,11 @@ def _chosen(content: Mapping[str, Any], header: Mapping[str, Any]) -> set[str]:
         set(content) & set(OPTIONAL) and "lm" not in content
     ):  # parts alone: no more than is named, and what it is made from
         chosen &= {*DATA, *content}
+        drawn = [isinstance(content[name], dict) and content[name].get("scenes") for name in content]
+        if set(content) <= {*IMAGE_TOKENIZERS, *IMAGE_DECODERS, "autoencoder_kl"} and all(
+            drawn
+        ):  # nothing listens, nothing is read
+            chosen -= set(DATA)
     return chosen
 
 
@@ -310,8 +364,15 @@ class _Runner:
     @property
     def image_tokenizer(self) -> Path | None:
         """Folder of the image tokenizer; None for a recipe without pictures."""
+        if self.recipe.image_tokenizer is not None:
+            return Path(self.recipe.image_tokenizer)
         made = [self.folder(stage) for stage in IMAGE_TOKENIZERS if stage in self.recipe.stages]
         return made[0] if made else None
+
+    @property
+    def image_decoder(self) -> Path | None:
+        """Folder of the image decoder that goes into the checkpoint; None where its tokenizer draws."""
+        return self.folder(self.recipe.image_decoder) if self.recipe.image_decoder else None
 
     @property
     def _last_lm(self) -> Path:
@@ -351,12 +412,18 @@ class _Runner:
             "mel_hifigan": self._mel_hifigan,
             "fastspeech2": self._fastspeech2,
             "fastspeech2_finetuned": self._fastspeech2_finetuned,
+            "mel_diffusion": self._mel_diffusion,
             "codec": self._codec,
             "soundstorm": self._soundstorm,
             "audiolm": self._audiolm,
             "speaker_encoder": self._speaker_encoder,
             "image_tokenizer": self._image_tokenizer,
             "image_dvae": self._image_dvae,
+            "image_diffusion": lambda arguments: self._image_decoder(train_image_diffusion, arguments, stage),
+            "image_gan": lambda arguments: self._image_decoder(train_image_gan, arguments, stage),
+            "autoencoder_kl": self._autoencoder_kl,
+            "latent_diffusion": self._latent_diffusion,
+            "image_super_resolution": self._image_super_resolution,
             "tokens": self._tokens,
             "text_to_unit": self._text_to_unit,
             "lm": lambda arguments: self._lm(arguments, "lm"),
@@ -377,6 +444,7 @@ class _Runner:
             self.image_tokenizer,
             self._record(),
             self.text_to_unit,
+            self.image_decoder,
         )
         print(f"[checkpoint] {checkpoint}")
         return checkpoint
@@ -384,10 +452,16 @@ class _Runner:
     def _record(self) -> CardRecord:
         """What the card of the checkpoint is to say: where its parts come from, what they learnt from, how long it took."""
         recipe, lm = self.recipe, self.recipe.stages["lm"]
-        made = {"image_tokenizer": self.image_tokenizer, "text_to_unit": self.text_to_unit}
+        made = {
+            "image_tokenizer": self.image_tokenizer,
+            "text_to_unit": self.text_to_unit,
+            "image_decoder": self.image_decoder,
+        }
         parts = {name: Part() for name in ("speech_decoder", *(name for name, folder in made.items() if folder))}
         parts["language_model"] = Part.of_model(lm.text_model) if lm.text_model else Part()
         parts["speech_tokenizer"] = Part.of(self.speech_tokenizer) if recipe.speech_tokenizer else Part()
+        if recipe.image_tokenizer:
+            parts["image_tokenizer"] = Part.of(Path(recipe.image_tokenizer))
         stages = {}
         for name in recipe.stages:
             done = json.loads((self.folder(name) / STAGE_FILE).read_text(encoding="utf-8"))
@@ -451,6 +525,10 @@ class _Runner:
         folders = self.speech_tokenizer, self.folder("fastspeech2"), self.folder("fastspeech2_finetuned")
         finetune_vocoder(self.dataset, *folders, arguments, seed=self.recipe.seed)
 
+    def _mel_diffusion(self, arguments: MelDiffusionArguments) -> None:
+        folders = self.speech_tokenizer, self.folder("mel_diffusion")
+        train_mel_diffusion(self.dataset, *folders, arguments, seed=self.recipe.seed)
+
     def _codec(self, arguments: CodecArguments) -> None:
         train_codec(self.dataset, self.folder("codec"), arguments, seed=self.recipe.seed)
 
@@ -472,6 +550,21 @@ class _Runner:
     def _image_dvae(self, arguments: ImageDvaeArguments) -> None:
         rows = None if arguments.scenes else self.dataset
         train_image_dvae(rows, self.folder("image_dvae"), arguments, seed=self.recipe.seed)
+
+    def _image_decoder(self, train: Callable[..., Path], arguments: Any, stage: str, *parts: Path) -> None:
+        rows = None if arguments.scenes else self.dataset
+        train(rows, self.image_tokenizer, *parts, self.folder(stage), arguments, seed=self.recipe.seed)
+
+    def _autoencoder_kl(self, arguments: AutoencoderKlArguments) -> None:
+        rows = None if arguments.scenes else self.dataset
+        train_autoencoder_kl(rows, self.folder("autoencoder_kl"), arguments, seed=self.recipe.seed)
+
+    def _latent_diffusion(self, arguments: LatentDiffusionArguments) -> None:
+        self._image_decoder(train_latent_diffusion, arguments, "latent_diffusion", self.folder("autoencoder_kl"))
+
+    def _image_super_resolution(self, arguments: ImageSuperResolutionArguments) -> None:
+        base = self.folder(next(stage for stage in IMAGE_DECODERS if stage in self.recipe.stages))
+        self._image_decoder(train_image_super_resolution, arguments, "image_super_resolution", base)
 
     def _tokens(self, arguments: TokensArguments) -> None:
         make_rows, count = self._token_rows(arguments)

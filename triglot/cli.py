@@ -1,5 +1,6 @@
 """The `triglot` command: demo | translate | transcribe | speak | caption | draw | voice | init | describe | tokenize | train | finetune |
-evaluate | evaluate tokenizer | evaluate decoder | evaluate alignment | evaluate translation | ablate | card | export | export-code | push.
+evaluate | evaluate tokenizer | evaluate decoder | evaluate image-decoder | evaluate alignment | evaluate translation | ablate | card | export |
+export-code | push.
 
 Here are its words; what they do is in `media_verbs` and `training_verbs`, what is said and the exit codes in `command_output`.
 Heavy imports happen inside the verbs, so that `triglot --help` is instant.
@@ -19,7 +20,8 @@ from .version import __version__
 
 __all__ = ["export_code", "main", "parse", "shipped_files"]
 
-REPORTS = ("tokenizer", "decoder", "alignment", "translation")  # `triglot evaluate NAME`, by training/NAME_report.py
+# `triglot evaluate NAME`, by training/NAME_report.py
+REPORTS = ("tokenizer", "decoder", "image-decoder", "alignment", "translation")
 EPILOG = f"""examples:
   triglot transcribe in.wav --language es
   triglot translate "calls/**/*.wav" --from es --to en -o english/
@@ -215,6 +217,7 @@ def _parser() -> argparse.ArgumentParser:
         add_alignment_arguments,
         add_arguments,
         add_decoder_arguments,
+        add_image_decoder_arguments,
         add_tokenizer_arguments,
         add_translation_arguments,
     )
@@ -229,6 +232,10 @@ def _parser() -> argparse.ArgumentParser:
             add_decoder_arguments, "compare speech decoders: words, voices, speed",
             "tiny=hub_configs/triglot-tiny/speech_decoder --tokenizer hub_configs/triglot-tiny/speech_tokenizer --judge tests/data/judge "
             "--out card/",
+        ),
+        "image-decoder": (
+            add_image_decoder_arguments, "compare image decoders: PSNR, SSIM, FID, what is shown, speed",
+            "diffusion=my_decoder gan=my_gan --tokenizer my_tokenizer --classifier tests/data/scene_classifier --out card/",
         ),
         "alignment": (
             add_alignment_arguments, "whether text, speech and pictures of one thing lie together",

@@ -8,6 +8,11 @@ from triglot.modeling.decoders.configuration_audiolm import AudioLmConfig
 from triglot.modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from triglot.modeling.decoders.configuration_codec_decoder import CodecDecoderConfig
 from triglot.modeling.decoders.configuration_fastspeech2 import FastSpeech2Config
+from triglot.modeling.decoders.configuration_image_diffusion import ImageDiffusionConfig
+from triglot.modeling.decoders.configuration_image_gan import ImageGanConfig
+from triglot.modeling.decoders.configuration_image_super_resolution import ImageSuperResolutionConfig
+from triglot.modeling.decoders.configuration_latent_diffusion import LatentDiffusionConfig
+from triglot.modeling.decoders.configuration_mel_diffusion import MelDiffusionConfig
 from triglot.modeling.decoders.configuration_mel_vocoder import MelVocoderConfig
 from triglot.modeling.decoders.configuration_soundstorm import SoundStormConfig
 from triglot.modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
@@ -17,6 +22,11 @@ from triglot.modeling.decoders.modeling_audiolm import AudioLm
 from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from triglot.modeling.decoders.modeling_codec_decoder import CodecDecoder
 from triglot.modeling.decoders.modeling_fastspeech2 import FastSpeech2
+from triglot.modeling.decoders.modeling_image_diffusion import ImageDiffusion
+from triglot.modeling.decoders.modeling_image_gan import ImageGan
+from triglot.modeling.decoders.modeling_image_super_resolution import ImageSuperResolution
+from triglot.modeling.decoders.modeling_latent_diffusion import LatentDiffusion
+from triglot.modeling.decoders.modeling_mel_diffusion import MelDiffusion
 from triglot.modeling.decoders.modeling_mel_vocoder import MelVocoder
 from triglot.modeling.decoders.modeling_soundstorm import SoundStorm
 from triglot.modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
@@ -54,10 +64,15 @@ COMPONENTS = (
     (CodeHifiGanConfig, CodeHifiGan),
     (FastSpeech2Config, FastSpeech2),
     (MelVocoderConfig, MelVocoder),
+    (MelDiffusionConfig, MelDiffusion),
     (SoundStormConfig, SoundStorm),
     (AudioLmConfig, AudioLm),
     (TextToUnitConfig, TextToUnit),
     (SpeakerEncoderConfig, SpeakerEncoder),
+    (ImageDiffusionConfig, ImageDiffusion),
+    (ImageGanConfig, ImageGan),
+    (LatentDiffusionConfig, LatentDiffusion),
+    (ImageSuperResolutionConfig, ImageSuperResolution),
 )
 
 

@@ -3,9 +3,8 @@
 Units: samples for rates of upsampling, codes for durations. Names are those of transformers' SeamlessM4T.
 """
 
-import math
-
 from .configuration_spectral_voice import SpectralVoiceConfig
+from .hifi_gan import check_hifi_gan_sizes
 
 
 class CodeHifiGanConfig(SpectralVoiceConfig):
@@ -58,27 +57,11 @@ class CodeHifiGanConfig(SpectralVoiceConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
-        rates, kernels = list(self.upsample_rates), list(self.upsample_kernel_sizes)
-        if not rates or math.prod(rates) != self.samples_per_code:
+        check_hifi_gan_sizes(self, self.samples_per_code, "a code")
+        if self.variance_predictor_kernel_size % 2 == 0:
             raise ValueError(
-                f"upsample_rates is {rates}, whose product is {math.prod(rates)}; a code has {self.samples_per_code} samples."
+                f"variance_predictor_kernel_size is {self.variance_predictor_kernel_size}; it must be odd."
             )
-        if len(kernels) != len(rates) or any(size < rate or (size - rate) % 2 for size, rate in zip(kernels, rates)):
-            raise ValueError(
-                f"upsample_kernel_sizes is {kernels} for the rates {rates}; one each is needed, as long or longer by an even number."
-            )
-        if self.upsample_initial_channel % 2 ** len(rates):
-            raise ValueError(
-                f"upsample_initial_channel is {self.upsample_initial_channel}; it must divide by {2 ** len(rates)}, since {len(rates)} "
-                "rates halve it."
-            )
-        if len(self.resblock_kernel_sizes) != len(self.resblock_dilation_sizes) or not self.resblock_kernel_sizes:
-            raise ValueError(
-                f"resblock_dilation_sizes has {len(self.resblock_dilation_sizes)} entries for {len(self.resblock_kernel_sizes)} "
-                "kernels; one list of dilations each is needed."
-            )
-        if any(size % 2 == 0 for size in (*self.resblock_kernel_sizes, self.variance_predictor_kernel_size)):
-            raise ValueError("resblock_kernel_sizes and variance_predictor_kernel_size must be odd.")
         if self.longest_duration < 1 or self.chunk_codes < 1:
             raise ValueError(
                 f"longest_duration is {self.longest_duration} and chunk_codes {self.chunk_codes}; at least 1 is needed."

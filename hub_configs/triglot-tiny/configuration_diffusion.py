@@ -13,6 +13,8 @@ class DiffusionConfig(PreTrainedConfig):
         num_train_timesteps: Steps T of the noise that training draws from.
         beta_schedule: How the noise grows, as diffusers names it: "squaredcos_cap_v2" (arXiv 2102.09672), "linear" (arXiv 2006.11239)
             or "scaled_linear" (arXiv 2112.10752).
+        beta_start: Variance of the noise of the first step, before signal and noise are scaled; not of "squaredcos_cap_v2".
+        beta_end: That of the last.
         prediction_type: What the network says: "v_prediction" (arXiv 2202.00512), "epsilon" (the noise) or "sample" (the clean signal).
         sampling_steps: Steps of a decode; 1 to `num_train_timesteps`.
         guidance_scale: How much more than it says the condition counts (arXiv 2207.12598); 1 for no guidance, which halves the work.
@@ -24,6 +26,8 @@ class DiffusionConfig(PreTrainedConfig):
 
     num_train_timesteps: int = 1000
     beta_schedule: str = "squaredcos_cap_v2"
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
     prediction_type: str = "v_prediction"
     sampling_steps: int = 8
     guidance_scale: int | float = 1.0
@@ -34,6 +38,10 @@ class DiffusionConfig(PreTrainedConfig):
         for name, allowed in (("beta_schedule", SCHEDULES), ("prediction_type", PREDICTIONS)):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; allowed is {', '.join(allowed)}.")
+        if not 0 < self.beta_start <= self.beta_end < 1:
+            raise ValueError(
+                f"beta_start is {self.beta_start} and beta_end {self.beta_end}; above 0, the first no larger, and below 1 are needed."
+            )
         if not 1 <= self.sampling_steps <= self.num_train_timesteps:
             raise ValueError(
                 f"sampling_steps is {self.sampling_steps}; allowed is 1 to num_train_timesteps, {self.num_train_timesteps}."

@@ -44,10 +44,12 @@ class DiffusionProcess:
         self._shared: dict[str, Any] = {
             "num_train_timesteps": config.num_train_timesteps,
             "beta_schedule": config.beta_schedule,
+            "beta_start": config.beta_start,
+            "beta_end": config.beta_end,
             "prediction_type": config.prediction_type,
             "rescale_betas_zero_snr": config.prediction_type != "epsilon",
         }
-        self.schedule = DDPMScheduler(**self._shared, clip_sample=False)
+        self.schedule: Any = DDPMScheduler(**self._shared, clip_sample=False)
 
     @property
     def signal(self) -> torch.Tensor:

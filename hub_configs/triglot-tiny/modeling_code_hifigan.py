@@ -12,7 +12,6 @@ Shapes: B items, T codes, S = T samples_per_code samples, V numbers of a voice, 
 """
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,32 +21,21 @@ from transformers.models.seamless_m4t_v2.modeling_seamless_m4t_v2 import (
     SeamlessM4Tv2HifiGan,
     SeamlessM4Tv2VariancePredictor,
 )
-from transformers.utils import ModelOutput
 
 from .configuration_code_hifigan import CodeHifiGanConfig
-from .spectral_voice import STATISTICS, SpectralVoiceDecoder
-from .speech_signal import log_mel, stft_loss
-from .voice import Voice
-
-POST_KERNEL = 7  # of the generator's first and last convolution
-QUIET = 0.1  # share of its size that a residual branch, and the output, begins with
+from .hifi_gan import VocoderOutput, begin_convolution, hifi_gan_context, quiet_layers
+from .spectral_voice import SpectralVoiceDecoder, spans
+from .speech_signal import spectral_losses
 
 
 @dataclass
-class CodeHifiGanOutput(ModelOutput):
+class CodeHifiGanOutput(VocoderOutput):
     """What `CodeHifiGan.forward` returns.
 
     Args:
-        loss: Sum of the parts; None without target waveforms.
-        waveforms: float32 (B, S).
-        stft_loss, mel_loss: Spectral convergence + L1 of log-magnitudes over all FFT sizes; L1 of log-mel.
         duration_loss: Mean squared error of log(1 + duration); None where durations are not predicted. Detached.
     """
 
-    loss: torch.Tensor | None = None
-    waveforms: torch.Tensor | None = None
-    stft_loss: torch.Tensor | None = None
-    mel_loss: torch.Tensor | None = None
     duration_loss: torch.Tensor | None = None
 
 
@@ -90,16 +78,9 @@ class CodeHifiGan(SpectralVoiceDecoder):
         """What goes through keeps its size; residual branches and the output begin small."""
         super()._init_weights(module)
         if isinstance(module, (nn.Conv1d, nn.ConvTranspose1d)):
-            taps = module.kernel_size[0] / (module.stride[0] if isinstance(module, nn.ConvTranspose1d) else 1)
-            scale = QUIET if module in self._quiet else 1.0
-            init.normal_(module.weight, std=scale * math.sqrt(2.0 / (module.in_channels * taps)))
+            begin_convolution(module, module in quiet_layers(self.hifi_gan))
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=1.0 / math.sqrt(module.in_features))
-
-    @property
-    def _quiet(self) -> list[nn.Module]:
-        """Layers whose output begins small."""
-        return [self.hifi_gan.conv_post, *(layer for block in self.hifi_gan.resblocks for layer in block.convs2)]
 
     # ---- codes -> waveform
 
@@ -153,12 +134,8 @@ class CodeHifiGan(SpectralVoiceDecoder):
         with torch.autocast(codes.device.type, enabled=False):
             made, wanted = rendered.float(), waveforms.float() if heard is None else waveforms.float() * heard
             output.waveforms = made
-            output.stft_loss = stft_loss(made, wanted, config.stft_sizes, config.log_floor)
-            gap = (log_mel(made, config) - log_mel(wanted, config)).abs().mean(-1)
-            frames = torch.ones_like(gap)
-            if mask is not None:
-                frames = mask.repeat_interleave(gap.shape[1] // codes.shape[1], 1).to(gap)
-            output.mel_loss = (gap * frames).sum() / frames.sum().clamp(min=1.0)
+            frames = None if mask is None else mask.repeat_interleave(self.samples_per_code // config.hop_length, 1)
+            output.stft_loss, output.mel_loss = spectral_losses(made, wanted, config.stft_sizes, config, frames)
         output.loss = output.stft_loss + output.mel_loss
         if self.dur_predictor is not None:
             if runs is None or durations is None:
@@ -179,54 +156,14 @@ class CodeHifiGan(SpectralVoiceDecoder):
             raise ValueError(f"Durations of this {type(self).__name__} are NaN or infinite: its weights are broken.")
         return wanted.round().clamp(1, self.config.longest_duration).long()
 
-    def _context(self) -> int:
-        """Codes to both sides that a sample may depend on."""
-        config, rate, reach = self.config, 1, float(POST_KERNEL // 2)
-        for factor, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes):
-            reach += -(-kernel // factor) / rate
-            rate *= factor
-            blocks = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes)
-            reach += max((size // 2) * sum(step + 1 for step in steps) for size, steps in blocks) / rate
-        return math.ceil(reach + POST_KERNEL // 2 / rate) + 1
-
-    def _spans(self, codes: int) -> Iterator[tuple[int, int, int, int]]:
-        """(start, end, first, last): codes first..last are computed so that start..end come out as without chunks."""
-        context = self._context()
-        for start in range(0, codes, self.config.chunk_codes):
-            end = min(codes, start + self.config.chunk_codes)
-            yield start, end, max(0, start - context), min(codes, end + context)
-
-    @torch.inference_mode()
-    def decode(  # type: ignore[override]
-        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
-    ) -> list[torch.Tensor]:
-        """Speech of each code sequence; items are decoded one by one, so a batch gives what its items give.
-
-        Args:
-            codes: int64 (T,) for each item, 0..K-1.
-            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
-
-        Returns:
-            float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU; where durations are predicted, their sum in
-            the place of T.
-
-        Raises:
-            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
-                give NaN.
-        """
-        self.check_codes(codes)
-        checked = self.check_voices(voices, len(codes))
-        return [self._render(item.to(self.device, torch.long), voice) for item, voice in zip(codes, checked)]
-
-    def _render(self, codes: torch.Tensor, voice: Voice) -> torch.Tensor:
-        statistics = voice.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)[None]
+    def render(self, codes: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
         if self.dur_predictor is not None:
             codes = codes.repeat_interleave(self.predict_durations(codes))
         size, pieces = self.samples_per_code, []
-        for start, end, first, last in self._spans(len(codes)):
-            wave = self.generate_waveforms(codes[None, first:last], statistics)[0]
+        for start, end, first, last in spans(len(codes), self.config.chunk_codes, hifi_gan_context(self.config)):
+            wave = self.generate_waveforms(codes[None, first:last], voices)[0]
             pieces.append(wave[(start - first) * size : (end - first) * size])
-        return self.check_sound(torch.cat(pieces)).float().cpu()
+        return torch.cat(pieces)
 
 
 __all__ = ["CodeHifiGan", "CodeHifiGanOutput"]

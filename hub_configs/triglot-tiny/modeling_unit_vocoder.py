@@ -24,16 +24,15 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_unit_vocoder import UnitVocoderConfig
-from .spectral_voice import STATISTICS, SpectralVoiceDecoder
+from .spectral_voice import STATISTICS, SpectralVoiceDecoder, spans
 from .speech_signal import (
     fill_unvoiced,
     filter_sources,
     hann_window,
     harmonic_phase,
     harmonic_source,
-    log_mel,
     mel_to_bins,
-    stft_loss,
+    spectral_losses,
     to_samples,
 )
 from .voice import Voice
@@ -254,9 +253,7 @@ class UnitVocoder(SpectralVoiceDecoder):
             waveforms = waveforms * mask.repeat_interleave(self.samples_per_code, 1)
             frames = mask.repeat_interleave(config.frames_per_code, 1).to(voicing)
         voiced = voicing * frames
-        stft = stft_loss(rendered, waveforms, config.stft_sizes, config.log_floor)
-        gap = (log_mel(rendered, config) - log_mel(waveforms, config)).abs().mean(-1)
-        mel = (gap * frames).sum() / frames.sum().clamp(min=1.0)
+        stft, mel = spectral_losses(rendered, waveforms, config.stft_sizes, config, frames)
         pitch = ((output.log_f0 - source).abs() * voiced).sum() / voiced.sum().clamp(min=1.0)
         entropy = F.binary_cross_entropy_with_logits(output.voicing_logits, voicing, reduction="none")
         entropy = (entropy * frames).sum() / frames.sum().clamp(min=1.0)
@@ -278,15 +275,13 @@ class UnitVocoder(SpectralVoiceDecoder):
         fine = -(-max(config.depth_frames, config.f0_depth_frames) * reach // config.frames_per_code)
         context = max(config.depth_codes, config.f0_depth_codes) * reach + fine + 1
         context += -(-(config.filter_size + config.hop_length) // self.samples_per_code)  # the filters ring on
-        for start in range(0, codes, config.chunk_codes):
-            end = min(codes, start + config.chunk_codes)
-            yield start, end, max(0, start - context), min(codes, end + context)
+        return spans(codes, config.chunk_codes, context)
 
     def _render(self, codes: torch.Tensor, voice: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """(T,), (V,), (1, S) -> (S,), `chunk_codes` at a time with exact context; the phase runs through."""
         config, size, pieces = self.config, self.samples_per_code, []
-        spans, phase_at_start = self._spans(len(codes)), 0.0
-        for start, end, first, last in spans:
+        phase_at_start = 0.0
+        for start, end, first, last in self._spans(len(codes)):
             filters, log_f0, logits = self._predict(codes[None, first:last], voice[None], None)
             f0, phase = harmonic_phase(log_f0, config)
             core = slice((start - first) * size, (end - first) * size)

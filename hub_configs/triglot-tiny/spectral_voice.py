@@ -9,7 +9,7 @@ Shapes: S samples, M mel bands, V = 2 M + 2 numbers of a voice.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
@@ -119,3 +119,40 @@ class SpectralVoiceDecoder(SpeechDecoder):
         """Voices (B, V) as networks read them: in standard deviations from the mean voice, none stranger than `VOICE_LIMIT`."""
         standard = (voices.float() - self.voice_mean.float()) / self.voice_std.float()
         return standard.clamp(-VOICE_LIMIT, VOICE_LIMIT).to(self.dtype)
+
+    def render(self, codes: torch.Tensor, voices: torch.Tensor) -> torch.Tensor:
+        """Codes int64 (T,) and a voice (1, V), both on the decoder's device -> waveform (S,)."""
+        raise NotImplementedError(f"{type(self).__name__} must say how it renders codes, or decode them itself.")
+
+    @torch.inference_mode()
+    def decode(  # type: ignore[override]
+        self, codes: Sequence[torch.Tensor], voices: Sequence[Voice | None] | None = None
+    ) -> list[torch.Tensor]:
+        """Speech of each code sequence; items are decoded one by one, so a batch gives what its items give.
+
+        Args:
+            codes: int64 (T,) for each item, 0..K-1.
+            voices: Of `voice_from_waveform` for each item, or None for the fallback voice.
+
+        Returns:
+            float32 (T * samples_per_code,) each, at `sampling_rate`, |x| <= 1, on the CPU; where durations are predicted, their sum in
+            the place of T.
+
+        Raises:
+            ValueError: an empty sequence, a code outside 0..K-1, a voice of another kind or shape or with NaN, or weights that
+                give NaN.
+        """
+        self.check_codes(codes)
+        result = []
+        for item, voice in zip(codes, self.check_voices(voices, len(codes))):
+            statistics = voice.tensors[STATISTICS].to(device=self.device, dtype=torch.float32)[None]
+            wave = self.render(item.to(self.device, torch.long), statistics)
+            result.append(self.check_sound(wave).float().cpu())
+        return result
+
+
+def spans(count: int, chunk: int, context: int) -> Iterator[tuple[int, int, int, int]]:
+    """(start, end, first, last) of each chunk of `count` codes or frames: first..last are computed so that start..end come out."""
+    for start in range(0, count, chunk):
+        end = min(count, start + chunk)
+        yield start, end, max(0, start - context), min(count, end + context)

@@ -120,6 +120,27 @@ def stft_loss(made: torch.Tensor, wanted: torch.Tensor, sizes: Sequence[int], fl
     return torch.stack(losses).mean()
 
 
+def spectral_losses(
+    made: torch.Tensor,
+    wanted: torch.Tensor,
+    sizes: Sequence[int],
+    config: Any,
+    frames: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`stft_loss` and the L1 of log-mel of (B, S) against (B, S).
+
+    Args:
+        made, wanted: Zero where padded.
+        sizes: Of the STFTs.
+        config: Of the log-mel.
+        frames: bool (B, N), those of the log-mel that count; None for all.
+    """
+    gap = (log_mel(made, config) - log_mel(wanted, config)).abs().mean(-1)
+    counted = torch.ones_like(gap) if frames is None else frames.to(gap)
+    mel = (gap * counted).sum() / counted.sum().clamp(min=1.0)
+    return stft_loss(made, wanted, sizes, config.log_floor), mel
+
+
 def _correlate(frames: torch.Tensor, window: int, floor: float) -> torch.Tensor:
     """Normalised correlation of the first `window` samples of each frame with the frame, (n, W + L) -> (n, L + 1)."""
     frames = frames - frames.mean(-1, keepdim=True)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import buzz
+from image_decoder_testing_parts import tiny_decoders
 from image_testing import PatchConfig, PatchReader, PatchTokenizer, seeing, seeing_pipeline
 from PIL import Image
 
@@ -94,6 +95,19 @@ def test_a_tokenizer_that_cannot_draw_needs_a_decoder(random_checkpoint, picture
     other = PatchTokenizer(PatchConfig(codebook_size=8, grid=[2, 2], patch_side=3))
     draw = seeing_pipeline("text-to-image", *seeing(random_checkpoint), image_decoder=other)
     assert draw(WORDS)[0].size == (6, 6), "a decoder takes precedence over a tokenizer that draws"
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "gan", "latent", "super-resolution"])
+def test_a_decoder_of_a_folder_draws_in_the_tokenizers_place(kind, random_checkpoint, tmp_path):
+    pytest.importorskip("diffusers")
+    model, processor = seeing(random_checkpoint, PatchReader)
+    entry = processor.modalities[2]
+    decoder = tiny_decoders(entry["grid"], entry["size"])[kind]
+    decoder.save_pretrained(tmp_path / kind)
+    draw = seeing_pipeline("text-to-image", model, processor, image_decoder=str(tmp_path / kind))
+    assert type(processor.codecs.image_decoder).__name__ == type(decoder).__name__
+    one, again = draw(WORDS)[0], draw([WORDS, "a big blue square"], batch_size=2)[0][0]
+    assert one.size == decoder.config.shape[::-1] and same(one, again)
 
 
 # ---- pipelines

@@ -22,6 +22,7 @@ from triglot.training.decoder_report import (
     measure_recordings,
     report_decoders,
 )
+from triglot.training.diffusion_steps import parse_steps
 from triglot.training.evaluate_models import CheckpointUnderTest, load_speaker_model
 
 JUDGE = "tests/data/judge"
@@ -146,6 +147,42 @@ def test_the_report_is_one_table_with_the_recordings_first(world, tmp_path):
         measure_decoder("x", other, Told(), trials, judge=Judge(trials))
     with pytest.raises(TriglotError, match="at least 1"):
         report_decoders({}, Told(), tmp_path / "none", judge=Judge(trials), sentences=0)
+
+
+class Steps(Parrot):
+    """A decoder by diffusion of a kind: the more steps, the less noise."""
+
+    def __init__(self):
+        super().__init__()
+        self.config = SimpleNamespace(sampling_steps=8, num_train_timesteps=100)
+
+    def decode(self, codes, voices):
+        noise = torch.Generator().manual_seed(0)
+        said = super().decode(codes, voices)
+        return [item + 0.1 / self.config.sampling_steps * torch.randn(item.shape, generator=noise) for item in said]
+
+
+def test_steps_of_diffusion_are_rows_and_a_plot(world, tmp_path):
+    _, trials = world
+    decoders, judge = {"parrot": Parrot(), "noisy": Steps()}, Judge(trials)
+    cards = report_decoders(decoders, Told(), tmp_path / "card", judge=judge, sentences=2, steps=(2, 50))
+    assert [card.name for card in cards] == ["recordings", "parrot", "noisy@2", "noisy@50"]
+    assert [card.steps for card in cards] == [None, None, 2, 50]
+    distances = [card.mel_distance for card in cards[1:]]
+    assert distances[0] < 0.01 and distances[1] > 2 * distances[2] > 0.1
+    assert decoders["noisy"].config.sampling_steps == 8
+    assert (tmp_path / "card" / "steps.png").stat().st_size > 5_000
+    assert "noisy@50 | 2.5 | 50 |" in (tmp_path / "card" / "report.md").read_text()
+    for given, steps, message in (
+        ({"parrot": Parrot()}, (2,), "none is one"),
+        (decoders, (0, 2), "1 to 100"),
+        (decoders, (2, 101), "1 to 100"),
+        (decoders, (2, 2), "each once"),
+    ):
+        with pytest.raises(TriglotError, match=message):
+            report_decoders(given, Told(), tmp_path / "none", judge=judge, sentences=2, steps=steps)
+    with pytest.raises(TriglotError, match="whole numbers"):
+        parse_steps("2, 4")
 
 
 def test_an_embedding_that_says_nothing(world):

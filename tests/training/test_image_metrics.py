@@ -1,9 +1,10 @@
-"""PSNR and SSIM of pictures whose values are known."""
+"""PSNR and SSIM of pictures whose values are known; the Fréchet distance of Gaussians."""
 
+import numpy as np
 import pytest
 import torch
 
-from triglot.training.image_metrics import psnr, ssim
+from triglot.training.image_metrics import frechet_distance, psnr, ssim
 
 
 def pictures(count: int = 2, side: int = 24) -> torch.Tensor:
@@ -52,3 +53,19 @@ def test_pictures_smaller_than_the_window_are_refused():
         ssim(torch.rand(1, 3, 10, 20), torch.rand(1, 3, 10, 20))
     with pytest.raises(ValueError, match="both must be"):
         ssim(torch.rand(1, 3, 20, 20), torch.rand(1, 3, 20, 21))
+
+
+def test_the_frechet_distance_of_two_gaussians_is_its_closed_form():
+    """Independent features: sum of squared differences of means and of deviations; and it does not depend on the axes."""
+    rng = np.random.default_rng(0)
+    means, deviations = np.array([[0.0, 1.0, -2.0], [0.5, 1.0, 0.0]]), np.array([[1.0, 2.0, 0.5], [1.5, 0.5, 0.5]])
+    one, two = (rng.normal(mean, deviation, (200_000, 3)) for mean, deviation in zip(means, deviations))
+    wanted = np.square(means[0] - means[1]).sum() + np.square(deviations[0] - deviations[1]).sum()
+    assert frechet_distance(one, two) == pytest.approx(wanted, rel=0.02)
+    turned, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    assert frechet_distance(one @ turned, two @ turned) == pytest.approx(frechet_distance(one, two), rel=1e-6)
+    assert frechet_distance(one, one) == pytest.approx(0.0, abs=1e-6)
+    assert frechet_distance(one[:5], two[:4]) > 0  # fewer pictures than features would need
+    for wrong in ((one, two[:, :2]), (one[:1], two), (one * np.nan, two), (one[0], two)):
+        with pytest.raises(ValueError, match="Features"):
+            frechet_distance(*wrong)

@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoProcessor, pipeline
 
 from triglot import TriglotError
 from triglot.training.recipe import parse_arguments
-from triglot.training.run_recipe import STAGE_FILE, load_recipe, run_recipe
+from triglot.training.run_recipe import IMAGE_DECODERS, STAGE_FILE, load_recipe, run_recipe
 from triglot.training.train_lm import LmArguments
 
 RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
@@ -199,3 +199,33 @@ def test_arguments_are_checked_by_name_and_type(values, message):
         parse_arguments(LmArguments, values, "x.yaml, stage lm")
     assert parse_arguments(LmArguments, {"learning_rate": 1}, "x").learning_rate == 1.0
     assert parse_arguments(LmArguments, None, "x") == LmArguments()
+
+
+def test_image_decoders_are_made_without_sound(tmp_path):
+    recipe = load_recipe("tiny_image_decoders_smoke", tmp_path)
+    assert next(iter(recipe.stages)) == "image_tokenizer" and set(IMAGE_DECODERS) < set(recipe.stages)
+    assert run_recipe(recipe) == tmp_path
+    fingerprint = AutoModel.from_pretrained(tmp_path / "image_tokenizer").fingerprint
+    for stage in IMAGE_DECODERS:
+        assert AutoModel.from_pretrained(tmp_path / stage).fingerprint == fingerprint
+
+
+def test_an_image_decoder_of_a_tokenizer_that_is_there_needs_nothing_else(image_tokenizer, tmp_path):
+    smoke = yaml.safe_load((ROOT / "training" / "recipes" / "tiny_image_decoders_smoke.yaml").read_text())[
+        "image_diffusion"
+    ]
+    (tmp_path / "draw.yaml").write_text(
+        yaml.safe_dump({"image_tokenizer": str(image_tokenizer), "image_diffusion": {**smoke, "max_steps": 1}})
+    )
+    recipe = load_recipe(tmp_path / "draw.yaml", tmp_path / "out")
+    assert list(recipe.stages) == ["image_diffusion"]
+    run_recipe(recipe)
+    assert AutoModel.from_pretrained(tmp_path / "out" / "image_diffusion").codebook_size == 8
+    for content, message in (
+        ("image_diffusion: {scenes: 4}", "name the stage image_tokenizer"),
+        ("{image_tokenizer: nowhere, image_diffusion: {}}", "image_tokenizer is 'nowhere'"),
+        ("{image_tokenizer: {scenes: 4}, image_decoder: image_diffusion}", "this recipe makes none"),
+    ):
+        (tmp_path / "x.yaml").write_text(content)
+        with pytest.raises(TriglotError, match=message):
+            load_recipe(tmp_path / "x.yaml")

@@ -1,0 +1,81 @@
+"""Decoders by diffusion at several numbers of steps: which can, a report's rows for each number, and steps.png."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..processing.errors import TriglotError
+from .card_report import Columns
+
+AT = "@"  # between a decoder's name and its steps
+BY_STEPS = ("wer", "mel_distance", "real_time_factor")  # what steps.png shows
+
+
+def parse_steps(given: str) -> list[int]:
+    """ "2 4 8" -> [2, 4, 8].
+
+    Raises:
+        TriglotError: something else than whole numbers.
+    """
+    words = given.split()
+    if not all(word.isdigit() for word in words):
+        raise TriglotError(f"steps is {given!r}; whole numbers with spaces between are needed, e.g. '2 4 8'.")
+    return [int(word) for word in words]
+
+
+def sampling_steps(decoder: Any) -> int | None:
+    """Steps that a decoder by diffusion takes; None for the others."""
+    return getattr(getattr(decoder, "config", None), "sampling_steps", None)
+
+
+@contextmanager
+def at_steps(decoder: Any, steps: int | None) -> Iterator[None]:
+    """Within it, a decoder by diffusion takes so many steps; None for its own."""
+    before = sampling_steps(decoder)
+    if steps is not None:
+        decoder.config.sampling_steps = steps
+    try:
+        yield
+    finally:
+        if steps is not None:
+            decoder.config.sampling_steps = before
+
+
+def check_steps(decoders: Mapping[str, Any], steps: Sequence[int]) -> None:
+    """Raises TriglotError for numbers of steps that no decoder, or not each of those by diffusion, can take."""
+    most = [decoder.config.num_train_timesteps for decoder in decoders.values() if sampling_steps(decoder)]
+    if steps and not most:
+        raise TriglotError(f"steps are for decoders by diffusion; of {', '.join(decoders)} none is one.")
+    wrong = [count for count in steps if not 1 <= count <= min(most)]
+    if wrong or len(set(steps)) < len(steps):
+        raise TriglotError(f"steps are {' '.join(map(str, steps))}; 1 to {min(most)}, each once, are allowed.")
+
+
+def draw_by_steps(cards: Sequence[Any], columns: Columns, path: Path) -> None:
+    """One panel a measure, one line for each decoder by diffusion, over its steps; cards without steps as dotted lines."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines: dict[str, list[Any]] = {}
+    for card in cards:
+        if card.steps is not None:
+            lines.setdefault(card.name.rpartition(AT)[0] or card.name, []).append(card)
+    figure = Figure(figsize=(3.4 * len(BY_STEPS), 2.8), dpi=110, layout="constrained")
+    for axis, field in zip(figure.subplots(1, len(BY_STEPS)), BY_STEPS):
+        title, factor, _ = columns[field]
+        for name, measured in lines.items():
+            points = [(card.steps, factor * value) for card in measured if (value := getattr(card, field)) is not None]
+            if points:
+                axis.plot(*zip(*sorted(points)), marker="o", label=name)
+        for card in cards:
+            if card.steps is None and getattr(card, field) is not None:
+                axis.axhline(factor * getattr(card, field), color="black", linestyle=":", linewidth=1)
+        ticks = sorted({card.steps for measured in lines.values() for card in measured if card.steps})
+        axis.set_xscale("log", base=2)
+        axis.set(title=f"{title} (less is better)", xlabel="steps", xticks=ticks, ylim=(0, None))
+        axis.set_xticklabels([str(count) for count in ticks])
+        axis.title.set_size(9)
+    if len(lines) > 1:
+        figure.axes[0].legend(fontsize=7)
+    FigureCanvasAgg(figure).print_png(path)

@@ -1,0 +1,263 @@
+"""`triglot evaluate image-decoder`: image decoders side by side, on the same codes of held-out pictures.
+
+    held-out scenes, or any rows with "image" ─ tokenizer ─ codes ─ each decoder ─▶ pictures
+    beside the originals: PSNR, SSIM, FID on the features of a classifier, the checker of scenes, seconds a picture, parameters
+
+The tokenizer itself is the first row where it draws, and the originals the last. results.json, report.md, report.png and pictures.png
+(some of the originals, and under them what each decoder draws of their codes) go into one folder.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from PIL import Image as Pictures
+from tqdm.auto import tqdm
+
+from ..modeling.decoders.image_decoder import ImageDecoder
+from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
+from ..modeling.tokenizers.image_fitting import check_image, fit_image
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..processing.errors import TriglotError
+from ..version import __version__
+from .card_report import write_cards
+from .data.load_rows import open_rows
+from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
+from .data.scene_pictures import draw_scene
+from .data.scenes import Scene
+from .image_decoder_run import codes_tokenizer, fit_of
+from .image_metrics import frechet_distance, psnr, ssim
+from .image_tokenizer_report import show_pictures
+from .load_parts import load_image_decoder
+from .named_parts import named_parts
+from .scene_checker import share_right
+from .scene_classifier import SceneClassifier, load_scene_classifier
+
+SHOWN = 10  # pictures in pictures.png
+ORIGINALS = "originals"  # the row of the pictures themselves
+
+At = Callable[
+    [tuple[int, int]], list[torch.Tensor]
+]  # (height, width) -> the pictures in that size, float (3, H, W) in 0..1
+
+
+@dataclass(frozen=True)
+class ImageDecoderCard:
+    """What was measured of one decoder; None where it was not or cannot be.
+
+    Attributes:
+        name: In the report.
+        kind: Its class.
+        parameters: Millions, of all that is asked to draw; of a tokenizer its encoder too.
+        size: "height x width" of what it draws.
+        psnr: dB, mean over pictures, beside the originals in that size.
+        ssim: Mean over pictures.
+        fid: Fréchet distance of the classifier's features from those of the originals.
+        score: Share of the scenes that the checker sees in their pictures.
+        seconds: A picture, drawn one by one.
+    """
+
+    name: str
+    kind: str
+    parameters: float | None
+    size: str
+    psnr: float | None
+    ssim: float | None
+    fid: float | None
+    score: float | None
+    seconds: float | None
+
+
+COLUMNS = {  # field: (title, factor, digits)
+    "size": ("pixels", 1, 0),
+    "psnr": ("PSNR, dB", 1, 1),
+    "ssim": ("SSIM", 1, 3),
+    "fid": ("FID", 1, 3),
+    "score": ("scene right, %", 100, 1),
+    "seconds": ("s/picture", 1, 3),
+    "parameters": ("parameters, M", 1, 2),
+}
+PANELS = {"psnr": "more", "ssim": "more", "fid": "less", "score": "more", "seconds": "less"}
+
+
+def as_image(picture: torch.Tensor) -> Pictures.Image:
+    """float (3, H, W) in 0..1 -> an RGB picture."""
+    return Pictures.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def measure_image_decoder(
+    name: str,
+    decoder: Any,
+    codes: Sequence[torch.Tensor],
+    wanted: Sequence[torch.Tensor],
+    *,
+    scenes: Sequence[Scene] | None = None,
+    classifier: SceneClassifier | None = None,
+) -> tuple[ImageDecoderCard, list[torch.Tensor]]:
+    """All that can be measured of one decoder, or of a tokenizer that draws.
+
+    Args:
+        name: In the report.
+        decoder: Has `decode`.
+        codes: int64 (h w,) each.
+        wanted: The pictures that the codes are of, float (3, H, W) in 0..1, in the decoder's size.
+        scenes: What they show; None leaves the checker out.
+        classifier: Gives features; None leaves FID out.
+
+    Returns:
+        The card, and what was drawn.
+    """
+    decoder.decode(codes[:1])  # whatever is made once is not counted
+    drawn, elapsed = [], 0.0
+    for item in tqdm(codes, desc=name, unit="picture"):
+        start = time.perf_counter()
+        drawn += decoder.decode([item])
+        elapsed += time.perf_counter() - start
+    pairs = [(one[None], two[None]) for one, two in zip(drawn, wanted)]
+    card = ImageDecoderCard(
+        name=name,
+        kind=type(decoder).__name__,
+        parameters=sum(weight.numel() for weight in decoder.parameters()) / 1e6,
+        size=f"{drawn[0].shape[1]} x {drawn[0].shape[2]}",
+        psnr=float(torch.cat([psnr(*pair) for pair in pairs]).mean()),
+        ssim=float(torch.cat([ssim(*pair) for pair in pairs]).mean()),
+        seconds=elapsed / len(codes),
+        **_of_all(drawn, wanted, scenes, classifier),
+    )
+    return card, drawn
+
+
+def _of_all(
+    drawn: Sequence[torch.Tensor],
+    wanted: Sequence[torch.Tensor],
+    scenes: Sequence[Scene] | None,
+    classifier: SceneClassifier | None,
+) -> dict[str, float | None]:
+    """FID and the checker's score."""
+    fid = None
+    if classifier is not None:
+        fid = frechet_distance(classifier.features(drawn).numpy(), classifier.features(wanted).numpy())
+    return {"fid": fid, "score": None if scenes is None else share_right([as_image(one) for one in drawn], scenes)}
+
+
+def report_image_decoders(
+    decoders: Mapping[str, ImageDecoder],
+    tokenizer: MediaTokenizer,
+    output_dir: str | os.PathLike,
+    pictures: At,
+    *,
+    side: int = 64,
+    what: str = "pictures",
+    scenes: Sequence[Scene] | None = None,
+    classifier: SceneClassifier | None = None,
+) -> list[ImageDecoderCard]:
+    """Measures every decoder, and the tokenizer where it draws, and writes the report; an older one there is replaced.
+
+    Args:
+        decoders: {name in the report: decoder}.
+        tokenizer: Whose codes are drawn.
+        output_dir: A folder.
+        pictures: The same ones in any size.
+        side: Pixels of the pictures that the tokenizer is shown.
+        what: How the report calls the pictures.
+        scenes: What they show; None leaves the checker out.
+        classifier: Gives features; None leaves FID out.
+
+    Raises:
+        TriglotError: a decoder of another tokenizer's codes, or fewer than 2 pictures.
+    """
+    for name, decoder in decoders.items():  # all are looked at before the first is measured
+        if decoder.fingerprint and decoder.fingerprint != tokenizer.fingerprint:
+            raise TriglotError(f"The decoder {name!r} was trained on codes of another tokenizer.")
+    shown = pictures((side, side))
+    if len(shown) < 2:
+        raise TriglotError(f"{len(shown)} pictures came; at least 2 are needed.")
+    codes = tokenizer.encode(shown)
+    drawing: dict[str, Any] = {"tokenizer": tokenizer} if isinstance(tokenizer, ImageAutoencoder) else {}
+    drawing |= decoders
+    cards, sheet = [], {}
+    for name, decoder in drawing.items():
+        shape = decoder.config.shape
+        card, drawn = measure_image_decoder(
+            name, decoder, codes, pictures(shape), scenes=scenes, classifier=classifier
+        )
+        cards.append(card)
+        sheet[name] = drawn[:SHOWN]
+    of_all = _of_all(shown, shown, scenes, classifier)
+    none = dict.fromkeys(("parameters", "psnr", "ssim", "seconds"))
+    cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{side} x {side}", **none, **of_all))
+    facts = {
+        "pictures": len(codes),
+        "what": what,
+        "threads": torch.get_num_threads(),
+        "versions": {"triglot": __version__, "torch": torch.__version__},
+    }
+    notes = (
+        f"{len(codes)} {what}, shown to the tokenizer in {side} x {side} pixels; every decoder draws the same codes, one by one, "
+        f"{facts['threads']} threads of this machine. PSNR and SSIM beside the originals in the decoder's own size. FID: Fréchet distance, from "
+        "the originals, of the features of a small classifier of scenes at 64 x 64; with so few pictures it compares decoders here and nothing "
+        "else. Scene right: what an independent checker reads from the pixels."
+    )
+    largest = max((images[0].shape[1] for images in sheet.values()), default=side)
+    whole = (
+        pictures((largest, largest))[:SHOWN]
+        if len({tuple(images[0].shape) for images in sheet.values()}) > 1
+        else shown[:SHOWN]
+    )
+    write_cards(
+        output_dir,
+        cards,
+        COLUMNS,
+        PANELS,
+        kind="decoder",
+        media="Image",
+        facts=facts,
+        notes=notes,
+        more=lambda folder: show_pictures(whole, sheet, folder / "pictures.png"),
+    )
+    return cards
+
+
+def scenes_at(scenes: Sequence[Scene]) -> At:
+    """Scenes drawn in any size, the same ones in each; in one that is no square they are made to fit."""
+
+    def drawn(shape: tuple[int, int]) -> list[torch.Tensor]:
+        images = [as_tensor(draw_scene(scene, max(shape), number)) for number, scene in enumerate(scenes)]
+        return [fit_image(image, shape, "pad") for image in images]
+
+    return drawn
+
+
+def rows_at(rows: Any, count: int, fit: str) -> At:
+    """The first pictures of rows, made to fit any size."""
+    found = ImageRows(rows)
+    images = [check_image(found[index], f"image of row {index}") for index in range(min(len(found), count))]
+    return lambda shape: [fit_image(image, shape, fit) for image in images]
+
+
+def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:
+    """`triglot evaluate image-decoder`, with the arguments of `evaluate_arguments.add_image_decoder_arguments`."""
+    if arguments.pictures < 2:
+        raise TriglotError(f"pictures is {arguments.pictures}; at least 2 are needed.")
+    tokenizer = codes_tokenizer(arguments.tokenizer)
+    decoders = {name: load_image_decoder(folder) for name, folder in named_parts(arguments.decoders).items()}
+    classifier = load_scene_classifier(arguments.classifier) if arguments.classifier else None
+    scenes, what = None, f"pictures of {Path(arguments.rows or '').name}"
+    if arguments.rows:
+        rows: Any = open_rows(arguments.rows, arguments.split)
+        if not isinstance(rows, Dataset):
+            raise TriglotError(f"{arguments.rows!r} is only streamed; save it with save_to_disk first.")
+        pictures = rows_at(rows, arguments.pictures, fit_of(tokenizer))
+    else:
+        scenes, what = held_out_scenes(arguments.pictures, arguments.seed), "held-out scenes"
+        pictures = scenes_at(scenes)
+    told = {"side": arguments.side, "what": what, "scenes": scenes, "classifier": classifier}
+    cards = report_image_decoders(decoders, tokenizer, arguments.out, pictures, **told)
+    print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
+    return cards

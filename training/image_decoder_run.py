@@ -1,0 +1,232 @@
+"""What the training of image decoders shares: pictures with their codes, the sizes that follow from the tokenizer, the run.
+
+pictures (3, any, any) ─ crop, flip ─ made to fit (B, 3, H, W) ─┬─ tokenizer ─ codes (B, h w) ┐
+                                                                └─────────────────────────────┴─ a decoder ─ folder
+"""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import set_seed
+
+from ..modeling.decoders.image_decoder import ImageDecoder
+from ..modeling.tokenizers.image_fitting import check_image, fit_image
+from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..processing.errors import TriglotError
+from .image_tokenizer_run import (
+    PictureCollator,
+    PictureRunArguments,
+    add_pictures,
+    fit_to_pictures,
+    open_pictures,
+    pictures_of,
+    save_trained,
+    told_pictures,
+)
+from .load_parts import load_image_tokenizer
+from .runs import add_settings, check_counts, given_settings, open_run
+
+
+@dataclass(frozen=True)
+class ImageDecoderArguments(PictureRunArguments):
+    """Settings that all image decoders are trained with."""
+
+    image_size: int = 64  # pixels of what is drawn; the tokenizer sees the same pictures in its own size
+    code_dim: int = 16  # of the codes' embedding, which begins where the tokenizer's codes lie
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_counts(self, "image_size", "code_dim", "batch_size", "save_steps", "logging_steps")
+
+    def of_codes(self, tokenizer: MediaTokenizer) -> dict[str, Any]:
+        """The settings of `ImageDecoderConfig`."""
+        assert tokenizer.grid is not None
+        return {
+            "codebook_size": tokenizer.codebook_size,
+            "grid": list(tokenizer.grid),
+            "image_size": self.shape,
+            "code_dim": self.code_dim,
+            "modality": tokenizer.modality,
+            "fingerprint": tokenizer.fingerprint,
+        }
+
+
+def numbers(text: str, name: str) -> list[int]:
+    """The whole numbers of a setting like "64 96".
+
+    Raises:
+        TriglotError: anything else; `name` says which setting.
+    """
+    words = text.split()
+    if not words or not all(word.isdigit() and int(word) > 0 for word in words):
+        raise TriglotError(f"{name} is {text!r}; whole numbers with spaces between are needed, e.g. '64 96'.")
+    return [int(word) for word in words]
+
+
+class PicturesWithCodes:
+    """Pictures of any size -> {"pixel_values": (B, 3, H, W) in 0..1, "codes": (B, h w)}, cropped and flipped at random.
+
+    Args:
+        tokenizer: Sees the very pictures that are to be drawn, by its own rule of size.
+        arguments: Of the stage.
+    """
+
+    def __init__(self, tokenizer: MediaTokenizer, arguments: PictureRunArguments):
+        self.tokenizer, self.fit = tokenizer, fit_of(tokenizer)
+        self.shape = arguments.shape[0], arguments.shape[1]
+        self.pictures = PictureCollator(self.prepare, arguments)
+
+    def prepare(self, image: torch.Tensor) -> torch.Tensor:
+        """float (3, any, any) in 0..1 -> (3, H, W)."""
+        return fit_image(check_image(image, "a picture"), self.shape, self.fit)
+
+    def __call__(self, items: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        batch = self.pictures(items)
+        return {**batch, "codes": torch.stack(self.tokenizer.encode(list(batch["pixel_values"])))}
+
+
+def fit_of(tokenizer: MediaTokenizer) -> str:
+    """How a tokenizer makes pictures fit: "pad", "crop" or "stretch"."""
+    preparation = getattr(tokenizer.config, "preparation", None) or {}
+    return getattr(tokenizer.config, "fit", None) or preparation.get("fit", "pad")
+
+
+def codes_tokenizer(folder: str | os.PathLike) -> MediaTokenizer:
+    """The image tokenizer whose codes are to be drawn.
+
+    Raises:
+        TriglotError: none in the folder, or one without a code book.
+    """
+    tokenizer = load_image_tokenizer(folder)
+    if not tokenizer.fingerprint:
+        raise TriglotError(f"{os.fspath(folder)!r} holds an image tokenizer without a code book; train it first.")
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is about to learn.
+
+    Attributes:
+        decoder: In training mode.
+        pictures: With len and [index].
+        collate: Pictures -> batch with `codes` and `pixel_values`.
+        checkpoint: Of `open_run`.
+        facts: For the report.
+    """
+
+    decoder: Any
+    pictures: Any
+    collate: PicturesWithCodes
+    checkpoint: str | None
+    facts: dict[str, str]
+
+
+def begin_run(
+    build: Callable[[MediaTokenizer], ImageDecoder],
+    dataset: Dataset | None,
+    tokenizer_dir: str | os.PathLike,
+    output_dir: Path,
+    arguments: ImageDecoderArguments,
+    *,
+    seed: int,
+    inputs: dict[str, str] | None = None,
+) -> Begun:
+    """All that comes before the first step; see `fit_image_decoder`."""
+    tokenizer = codes_tokenizer(tokenizer_dir)
+    pictures = pictures_of(dataset, arguments, seed)
+    set_seed(seed)
+    decoder = built(build, tokenizer)
+    run = {"tokenizer": tokenizer.fingerprint, **(inputs or {})}
+    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=run)
+    facts = decoder_facts(decoder, told_pictures(pictures, arguments))
+    return Begun(decoder.train(), pictures, PicturesWithCodes(tokenizer, arguments), checkpoint, facts)
+
+
+def fit_image_decoder(
+    build: Callable[[MediaTokenizer], ImageDecoder],
+    dataset: Dataset | None,
+    tokenizer_dir: str | os.PathLike,
+    output_dir: str | os.PathLike,
+    arguments: ImageDecoderArguments,
+    parts: Sequence[str],
+    *,
+    seed: int,
+    inputs: dict[str, str] | None = None,
+) -> Path:
+    """Trains a decoder whose `forward` takes `codes` and `pixel_values`, and saves it.
+
+    Args:
+        build: Makes it for a tokenizer's codes; may raise ValueError.
+        dataset: Rows with "image"; not looked at where `arguments.scenes` are drawn.
+        tokenizer_dir: Folder of an image tokenizer with a code book.
+        output_dir: Becomes the folder of the decoder, with `checkpoints/` in it; a run that was cut off goes on.
+        arguments: The stage's.
+        parts: Fields of the decoder's output that are logged.
+        seed: Of weights, crops, noise, scenes and the order of the data.
+        inputs: Fingerprints of what else it is built on.
+
+    Returns:
+        `output_dir`, complete.
+
+    Raises:
+        TriglotError: no pictures, a tokenizer without a code book, sizes that do not fit together, checkpoints of other settings, or a
+            loss that is not finite.
+    """
+    output_dir = Path(output_dir)
+    begun = begin_run(build, dataset, tokenizer_dir, output_dir, arguments, seed=seed, inputs=inputs)
+    run: dict[str, Any] = {"seed": seed, "checkpoint": begun.checkpoint}
+    trained = fit_to_pictures(
+        begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, **run
+    )
+    return save_trained(trained, output_dir, arguments)
+
+
+def built(build: Callable[[MediaTokenizer], Any], tokenizer: MediaTokenizer) -> Any:
+    """A new decoder whose embedding begins where the tokenizer's codes lie.
+
+    Raises:
+        TriglotError: sizes that do not fit together.
+    """
+    try:
+        decoder = build(tokenizer)
+    except (OSError, ValueError) as error:
+        raise TriglotError(str(error)) from error
+    embedding = getattr(decoder, "code_embedding", None)
+    if embedding is not None:
+        embedding.start(tokenizer.centroids)
+    return decoder
+
+
+def decoder_facts(decoder: ImageDecoder, pictures: str) -> dict[str, str]:
+    """What a decoder learns from, for its report."""
+    (height, width), (rows, columns) = decoder.config.shape, decoder.grid
+    return {
+        "pictures": pictures,
+        "codes": f"{rows} x {columns} of {decoder.codebook_size}",
+        "draws": f"{height} x {width} pixels",
+        "parameters": f"{sum(weight.numel() for weight in decoder.parameters()):,}",
+    }
+
+
+def run_command(
+    doc: str | None, arguments_class: type, train: Callable[..., Path], argv: Sequence[str] | None, **folders: str
+) -> None:
+    """The command line of a stage: pictures, the tokenizer, further `folders` (name=help), and its settings."""
+    parser = argparse.ArgumentParser(
+        description=(doc or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add_pictures(parser)
+    for name, help in {"tokenizer": "folder of the image tokenizer whose codes are to be drawn", **folders}.items():
+        parser.add_argument(f"--{name}", required=True, help=help)
+    add_settings(parser, arguments_class)
+    given = parser.parse_args(argv)
+    dataset = open_pictures(given.dataset, given.split)
+    places = [given.tokenizer, *(getattr(given, name) for name in folders), given.out]
+    print(train(dataset, *places, given_settings(given, arguments_class), seed=given.seed))
