@@ -70,8 +70,8 @@ def test_text_learnt_by_heart_is_understood(autoregressive, speech, codes, word_
 
 def test_units_learnt_by_heart_are_understood(speech, waves, codes, word_error_rate, tmp_path):
     arguments = CodeHifiGanArguments(
-        upsample_initial_channel=128, unit_embed_dim=64, spkr_embed_dim=8, periods="2 3", scales=0, adversary_start=145,
-        max_steps=150, batch_size=2, crop_seconds=0.48, learning_rate=5e-3, warmup_steps=5, save_steps=1000,
+        upsample_initial_channel=128, unit_embed_dim=64, spkr_embed_dim=8, periods="2 3", scales=0, adversary_start=215,
+        max_steps=220, batch_size=2, crop_seconds=0.48, learning_rate=5e-3, warmup_steps=5, save_steps=1000,
     )  # fmt: skip
     vocoder = CodeHifiGan.from_pretrained(
         train_code_hifigan(speech.select([0]), TINY / "speech_tokenizer", tmp_path / "vocoder", arguments)

@@ -163,12 +163,12 @@ def test_the_acoustic_run_goes_on_bit_for_bit(speech, vocoder, decoder, tmp_path
 def test_a_tokenizer_that_drops_repeats_gets_durations(speech, vocoder, tmp_path):
     tokenizer = LoudnessTokenizer(deduplicate=True)
     arguments = dataclasses.replace(
-        SMOKE, max_steps=40, save_steps=40, learning_rate=1e-2, crop_seconds=0.8, dropout=0.0
+        SMOKE, max_steps=150, save_steps=150, learning_rate=1e-2, crop_seconds=0.8, dropout=0.0
     )
     part = load_published(vocoder, "vocoder")
     model = load_speech_decoder(fit_fastspeech2(speech, tokenizer, part, tmp_path / "out", arguments))
     assert model.config.deduplicated and model.fingerprint == tokenizer.fingerprint and tokenizer.config.deduplicate
-    assert "duration_loss" in log_of(tmp_path / "out", 40)[0]
+    assert "duration_loss" in log_of(tmp_path / "out", 150)[0]
     crops = RunCrops(speech, tokenizer, model, 0.2)
     item, codes = crops[3], crops.codes[3].long()
     runs, counts = codes.unique_consecutive(return_counts=True)
