@@ -19,6 +19,7 @@ from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
+from .begun_model import take_language_model
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
@@ -27,7 +28,7 @@ from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 
@@ -39,7 +40,9 @@ class LmArguments:
     text_model: str = (
         ""  # folder or Hub id of a causal LM, or of a Triglot, to start from; "" for a new one of the sizes below
     )
-    start_from: str = ""  # folder of an LM with these sizes and tokens, to go on from with its weights; "" for none
+    start_from: str = (
+        ""  # folder of an LM with these sizes and tokens, to go on from with its weights, also with media new to it
+    )
     hidden_size: int = 256
     num_hidden_layers: int = 6
     num_attention_heads: int = 4
@@ -259,7 +262,9 @@ def train_lm(
     packed: torch.utils.data.Dataset = packed_rows(arguments.task_weights)
     model = make_model(base if base is not None else new_base(processor, arguments), processor, arguments)
     if arguments.start_from and last is None:  # checkpoints of this run are further on
-        take_weights(model, _begun(arguments.start_from), arguments.start_from, "modalities")
+        new = take_language_model(model, _begun(arguments.start_from), arguments.start_from)
+        if new:
+            print(f"{arguments.start_from} goes on with new rows for {', '.join(new)}")
     settings = trainer_arguments(
         output_dir / "checkpoints",
         arguments,

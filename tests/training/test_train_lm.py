@@ -6,10 +6,12 @@ import random
 import pytest
 import torch
 from datasets import load_from_disk
-from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig
+from transformers import AutoModelForCausalLM, AutoProcessor, LlamaConfig, LlamaForCausalLM
 
 from triglot import FeatureUnits, TriglotError, TriglotForConditionalGeneration
+from triglot.modeling.language_model.modeling_triglot import extend_text_model
 from triglot.processing.task_formats import parse_chain
+from triglot.training.begun_model import take_language_model
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.data.packing import InTwoParts, PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
@@ -293,11 +295,55 @@ def test_going_on_from_a_trained_model(rows, random_checkpoint, tmp_path):
     for change, message in (
         ({"start_from": str(tmp_path)}, "no language model lies"),
         ({"intermediate_size": 96}, "of other sizes"),
-        ({"image_codes": 9, "image_grid": "3 3"}, "whose tokens are others"),
     ):
         arguments = LmArguments(**{**still, "start_from": str(random_checkpoint), **change})
         with pytest.raises(TriglotError, match=message):
             train_lm(rows, *folders(random_checkpoint), tmp_path / "refused", arguments)
+
+
+def extended(image: dict | None, base, init="mean"):
+    """A Triglot over a text LM, with five speech codes and pictures."""
+    media = [{"name": "speech", "size": 5, "frame_rate": 25.0, "fingerprint": "a" * 64}]
+    torch.manual_seed(1)
+    model = extend_text_model(base, media + ([image] if image else []), init)
+    torch.nn.init.normal_(model.get_input_embeddings().weight, 1.0, 3.0)
+    return model
+
+
+IMAGE = {"name": "image", "size": 16, "grid": [2, 2], "fingerprint": ""}
+
+
+@pytest.mark.parametrize("before", [None, IMAGE])
+@pytest.mark.parametrize("tied", [True, False])
+def test_media_new_to_a_model_join_it(before, tied):
+    """What it knew keeps its bits and its scores; the new rows are as long as the others, and keep what they know of each other."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    base = LlamaForCausalLM(LlamaConfig(vocab_size=40, tie_word_embeddings=tied, **sizes))
+    begun = extended(before, base)
+    model = extended({**IMAGE, "size": 30, "fingerprint": "b" * 64}, LlamaForCausalLM(base.config))
+    started = model.get_input_embeddings().weight.detach().clone()
+    assert take_language_model(model, begun, "begun") == ["image"]
+    known = 41 + 2 + 5
+    rows, trained = model.get_input_embeddings().weight, begun.get_input_embeddings().weight
+    assert torch.equal(rows[:known], trained[:known])
+    ids = torch.randint(known, (2, 9))
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids).logits[..., :known], begun(ids).logits[..., :known], rtol=0, atol=0)
+    new = rows[known:].detach()
+    assert float(new.std(0).mean() / trained[:known].std(0).mean()) == pytest.approx(1, abs=0.01)
+    alike = torch.nn.functional.cosine_similarity(new - new.mean(0), started[known:] - started[known:].mean(0))
+    assert float(alike.min()) > 0.999
+
+
+def test_other_tokens_are_no_start():
+    base = LlamaForCausalLM(
+        LlamaConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    )
+    begun = extended({**IMAGE, "fingerprint": "b" * 64}, base)
+    for image in (None, {**IMAGE, "fingerprint": "c" * 64}):
+        with pytest.raises(TriglotError, match=r"whose tokens are others.*\(image\)"):
+            take_language_model(extended(image, base), begun, "begun")
 
 
 @pytest.mark.parametrize(
