@@ -66,10 +66,10 @@ def test_the_folder_is_plain(plain):
         text = (plain / name).read_text(encoding="utf-8")
         assert "auto_map" not in text and "riglot" not in text and "span_grammar" not in text, name
     config = json.loads((plain / "config.json").read_text())
-    assert config["architectures"] == ["Qwen3ForCausalLM"] and config["vocab_size"] == 3015
+    assert config["architectures"] == ["Qwen3ForCausalLM"] and config["vocab_size"] == 4999
     assert config["rope_theta"] == 500.0 and config["torch_dtype"] == "bfloat16"
     kept = GenerationConfig.from_pretrained(plain)
-    assert (kept.eos_token_id, kept.max_new_tokens, kept.suppress_tokens) == (2, 664, [0, 1, 3])
+    assert (kept.eos_token_id, kept.max_new_tokens, kept.suppress_tokens) == (2, 728, [0, 1, 3])
     ours, theirs = load_file(TINY / "model.safetensors"), load_file(plain / "model.safetensors")
     assert {key.removeprefix("language_model.") for key in ours} == set(theirs)
     assert all(torch.equal(weight, theirs[key.removeprefix("language_model.")]) for key, weight in ours.items())
@@ -99,7 +99,7 @@ def test_the_same_logits_without_triglot(plain, padded, python, tmp_path):
         "    print(name, type(model).__name__, same, tokenizer.decode([tokenizer.vocab_size - 1, len(tokenizer) - 1]))\n"
     )
     printed = run(python, "plain.py", cwd=tmp_path).splitlines()
-    assert printed[0].startswith("tiny Qwen3ForCausalLM True") and printed[0].endswith("<|image_63|>")
+    assert printed[0].startswith("tiny Qwen3ForCausalLM True") and printed[0].endswith("<|image_2047|>")
     assert printed[1].startswith("padded LlamaForCausalLM True") and printed[1].endswith("<|image_7|>")
 
 

@@ -15,11 +15,16 @@ from triglot.cli import shipped_files
 from triglot.modeling.language_model.fused_decoding import FusedDecoder
 from triglot.processing.audio_io import load_audio
 from triglot.training.data.demo_world import speak
+from triglot.training.data.picture_rows import as_tensor, held_out_scenes
+from triglot.training.data.scene_pictures import draw_scene
+from triglot.training.data.scenes import parse_scene
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 from triglot.training.decoder_report import VoiceJudge, held_out_trials, measure_decoder, measure_recordings
 from triglot.training.evaluate_models import load_judge, load_speaker_model
+from triglot.training.image_metrics import psnr
 from triglot.training.load_parts import load_speech_decoder, load_speech_tokenizer
 from triglot.training.metrics import WordErrorRate
+from triglot.training.scene_checker import shows
 
 TINY = ROOT / "hub_configs" / "triglot-tiny"
 JUDGE = ROOT / "tests" / "data" / "judge"
@@ -47,11 +52,13 @@ def test_small_and_in_half_precision():
     assert sum(path.stat().st_size for path in files) <= 60_000_000
     assert not [path for path in files if path.suffix in (".bin", ".pt", ".pkl", ".npy", ".npz")]
     weights = [path for path in files if path.suffix == ".safetensors"]
-    assert len(weights) == 3
+    assert len(weights) == 4
     for path in weights:
         with safe_open(path, framework="pt") as tensors:
             kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
-        assert kinds <= {"F16", "BF16"}, f"{path}: {kinds}"
+        assert kinds <= {"F16", "BF16", "I64"} and len(kinds - {"I64"}) == 1, (
+            f"{path}: {kinds}"
+        )  # counts of a code book are whole
 
 
 def test_the_code_in_the_folder_is_the_packages():
@@ -134,6 +141,52 @@ def test_codes_out_of_order_are_no_speech(s2st):
                 heard[name] += judge.transcribe([decoded.numpy()], [language])
     rates = {name: word_error_rate(texts, spoken) for name, texts in heard.items()}
     assert rates["in order"] <= 12 and rates["shuffled"] >= 80
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    """[(scene, its picture)]: scenes that training never met, half of them of triples that it never met."""
+    return [(scene, draw_scene(scene, seed=7)) for scene in held_out_scenes(12, seed=7)]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_held_out_scenes_are_described(s2st, scenes, language):
+    chain = pipeline("task-chain", model=s2st.model, processor=s2st.processor)
+    captions = [chain(picture, tasks="CAPTION", language=language)[0]["text"] for _, picture in scenes]
+    right = [parse_scene(caption, language) in (scene, scene.turned) for caption, (scene, _) in zip(captions, scenes)]
+    assert sum(right) >= 11, captions
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_held_out_scenes_are_drawn(s2st, scenes, language):
+    draw = pipeline("text-to-image", model=s2st.model, processor=s2st.processor)
+    sentences = [scene.sentence(language) for scene, _ in scenes]
+    drawn = [pictures[0] for pictures in draw(sentences, language=language, batch_size=len(scenes))]
+    assert sum(shows(picture, scene) for picture, (scene, _) in zip(drawn, scenes)) >= 9
+    others = [scene for scene, _ in scenes[1:] + scenes[:1]]
+    assert sum(shows(picture, scene) for picture, scene in zip(drawn, others)) == 0
+
+
+def test_speech_is_drawn_and_pictures_are_spoken(s2st, scenes):
+    judge, rng, parts = load_judge(JUDGE), random.Random(3), {"model": s2st.model, "processor": s2st.processor}
+    from_speech, to_speech = pipeline("speech-to-image", **parts), pipeline("image-to-speech", **parts)
+    right, printed, said = 0, [], []
+    for scene, picture in scenes[:9]:
+        language = rng.choice(LANGUAGES)
+        wave, rate = speak(scene.sentence(language), language, random_speaker(rng, HELD_OUT_VOICES))
+        right += shows(from_speech(wave, sampling_rate=rate, language=language)["images"][0], scene)
+        spoken = to_speech(picture, language=language)
+        printed.append(spoken["text"])
+        said += judge.transcribe([spoken["audio"]], [language])
+    assert right >= 6
+    assert word_error_rate(said, printed) <= 15
+
+
+def test_pictures_survive_their_tokenizer(s2st, scenes):
+    tokenizer = s2st.processor.codecs.image_tokenizer
+    pictures = [as_tensor(picture) for _, picture in scenes]
+    again = tokenizer.decode(tokenizer.encode(pictures))
+    assert float(psnr(torch.stack(again), torch.stack(pictures)).mean()) >= 30
 
 
 def test_it_runs_where_triglot_is_not_installed(tmp_path):

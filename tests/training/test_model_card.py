@@ -16,6 +16,8 @@ from triglot.cli import main
 from triglot.training.card_facts import read_facts, whole_licence
 from triglot.training.card_record import CardRecord, Part, Run, read_record
 from triglot.training.card_sections import card_sections
+from triglot.training.data.picture_rows import training_scenes
+from triglot.training.data.scene_pictures import draw_scene
 from triglot.training.model_card import END, card_beside, write_card
 
 MHUBERT = Part("utter-project/mHuBERT-147", "utter-project/mHuBERT-147", "cc-by-nc-sa-4.0", "its card")
@@ -82,7 +84,7 @@ def test_a_card_from_files_record_and_reports(checkpoint):
     )
     card = ModelCard.load(checkpoint / "README.md")
     data = card.data
-    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "transformers", "audio-to-audio")
+    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "transformers", "any-to-any")
     assert data.language == ["en", "es", "hi"] and data.datasets == [SOURCE["dataset"]]
     assert (data.base_model, data.base_model_relation) == (["owner/base"], "finetune")
     assert "speech-to-speech-translation" in data.tags and data.metrics == ["wer", "cer", "bleu", "chrf"]
@@ -91,11 +93,11 @@ def test_a_card_from_files_record_and_reports(checkpoint):
     assert metadata_load(checkpoint / "README.md") == json.loads(json.dumps(data.to_dict()))  # as the Hub reads it
     text = card.text
     for said in (
-        "# mine\n", "5.6M parameters", "| speech tokenizer | feature_units of best_rq, layer 4; 500 codes, 25/s | 2.4M | 4.8 MB, F16 |",
+        "# mine\n", "6.1M parameters", "| speech tokenizer | feature_units of best_rq, layer 4; 500 codes, 25/s | 2.4M | 4.8 MB, F16 |",
         "[Qwen/Qwen3-0.6B](https://huggingface.co/Qwen/Qwen3-0.6B) | apache-2.0 (its card)", 'model = "me/mine"',
         "| ASR, WER, % | 2.5 [", "seen voices: 40 items of 10 rows", "| data | 1.8 | 2 threads of a CPU |", "| lm | 131.0 | not recorded |",
         "2. `triglot finetune` went on from [owner/base]", "| cv\\|fr | mozilla-foundation/common_voice_17_0 | 8 | 1.50 | 100.0 |",
-        "* ASR: 8 examples", "Not measured: AST direct, MT, S2ST, S2ST direct and TTS.",
+        "* ASR: 8 examples", "Not measured: AST direct, MT, S2ST, S2ST direct, TTS, CAPTION, T2I, speech to image and image to speech.",
     ):  # fmt: skip
         assert said in text, said
     assert measured["command"].replace(str(checkpoint), checkpoint.name) in blocks(checkpoint / "README.md", "bash")[0]
@@ -106,6 +108,7 @@ def test_the_snippet_runs(checkpoint, monkeypatch, capsys):
     write_card(checkpoint)
     monkeypatch.chdir(checkpoint)
     soundfile.write("in.wav", buzz(0.6), 16_000)
+    draw_scene(training_scenes(1)[0]).save("in.png")
     [snippet] = blocks(checkpoint / "README.md", "python")
     names: dict = {}
     exec(compile(snippet, "README.md", "exec"), names)
@@ -235,23 +238,24 @@ def test_a_non_commercial_part_is_told_in_the_card_and_on_the_screen(checkpoint,
 
 def test_sections_follow_what_the_checkpoint_can(checkpoint):
     facts = read_facts(checkpoint, TRAINED)
-    seeing = {"image_tokenizer": {"model_type": "triglot_image_vqvae"}, **facts.configs}
-    weights = {**facts.weights, "image_tokenizer": None}
-    trimodal = dataclasses.replace(facts, configs=seeing, weights=weights)
+    trimodal = dataclasses.replace(facts, weights={**facts.weights, "image_tokenizer": None})
     assert (trimodal.pipeline_tag, trimodal.draws) == ("any-to-any", True)
     assert all(task in card_sections(trimodal)["use"] for task in ("CAPTION", "text-to-image", "speech-to-speech"))
     assert (
-        "64 codes, 4 x 4 |  | no weights here | not recorded | unknown: not recorded |"
+        "2048 codes, 8 x 8 |  | no weights here | not recorded | unknown: not recorded |"
         in card_sections(trimodal)["parts"]
     )
     looking = dataclasses.replace(
-        trimodal, configs={**seeing, "image_tokenizer": {"model_type": "triglot_feature_units"}}
+        trimodal, configs={**facts.configs, "image_tokenizer": {"model_type": "triglot_feature_units"}}
     )
     assert not looking.draws and "text-to-image" not in card_sections(looking)["use"]
-    configs = {name: config for name, config in facts.configs.items() if name != "speech_decoder"}
+    configs = {name: config for name, config in facts.configs.items() if name != "image_tokenizer"}
+    speaking = dataclasses.replace(facts, configs=configs)
+    assert (speaking.pipeline_tag, speaking.draws) == ("audio-to-audio", False)
+    configs = {name: config for name, config in configs.items() if name != "speech_decoder"}
     listening = dataclasses.replace(facts, configs=configs)
     assert listening.pipeline_tag == "automatic-speech-recognition" and "s2st" not in card_sections(listening)["use"]
-    alone = dataclasses.replace(facts, languages=["en"])
+    alone = dataclasses.replace(speaking, languages=["en"])
     assert alone.pipeline_tag == "text-to-speech" and "voice-text-to-speech" in card_sections(alone)["use"]
 
 
