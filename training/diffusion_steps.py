@@ -7,6 +7,7 @@ from typing import Any
 
 from ..processing.errors import TriglotError
 from .card_report import Columns
+from .runs import whole_numbers
 
 AT = "@"  # between a decoder's name and its steps
 BY_STEPS = ("wer", "mel_distance", "real_time_factor")  # what steps.png shows
@@ -18,10 +19,7 @@ def parse_steps(given: str) -> list[int]:
     Raises:
         TriglotError: something else than whole numbers.
     """
-    words = given.split()
-    if not all(word.isdigit() for word in words):
-        raise TriglotError(f"steps is {given!r}; whole numbers with spaces between are needed, e.g. '2 4 8'.")
-    return [int(word) for word in words]
+    return whole_numbers(given, "steps", "2 4 8", least=0, some=False)
 
 
 def sampling_steps(decoder: Any) -> int | None:

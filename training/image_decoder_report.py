@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from PIL import Image as Pictures
 from tqdm.auto import tqdm
 
@@ -27,7 +26,7 @@ from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..version import __version__
 from .card_report import write_cards
-from .data.load_rows import open_rows
+from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
@@ -250,9 +249,7 @@ def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:
     classifier = load_scene_classifier(arguments.classifier) if arguments.classifier else None
     scenes, what = None, f"pictures of {Path(arguments.rows or '').name}"
     if arguments.rows:
-        rows: Any = open_rows(arguments.rows, arguments.split)
-        if not isinstance(rows, Dataset):
-            raise TriglotError(f"{arguments.rows!r} is only streamed; save it with save_to_disk first.")
+        rows = open_whole_rows(arguments.rows, arguments.split)
         pictures = rows_at(rows, arguments.pictures, fit_of(tokenizer))
     else:
         scenes, what = held_out_scenes(arguments.pictures, arguments.seed), "held-out scenes"

@@ -30,7 +30,7 @@ from .image_tokenizer_run import (
     told_pictures,
 )
 from .load_parts import load_image_tokenizer
-from .runs import add_settings, check_counts, given_settings, open_run
+from .runs import add_settings, check_counts, given_settings, open_run, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,8 @@ class ImageDecoderArguments(PictureRunArguments):
 
 
 def numbers(text: str, name: str) -> list[int]:
-    """The whole numbers of a setting like "64 96".
-
-    Raises:
-        TriglotError: anything else; `name` says which setting.
-    """
-    words = text.split()
-    if not words or not all(word.isdigit() and int(word) > 0 for word in words):
-        raise TriglotError(f"{name} is {text!r}; whole numbers with spaces between are needed, e.g. '64 96'.")
-    return [int(word) for word in words]
+    """The whole numbers of a setting like "64 96", or a TriglotError."""
+    return whole_numbers(text, name, "64 96")
 
 
 class PicturesWithCodes:

@@ -13,11 +13,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from datasets import Dataset
 from PIL import Image as Pictures
 from tqdm.auto import tqdm
 
@@ -27,7 +25,7 @@ from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..version import __version__
 from .card_report import write_cards
-from .data.load_rows import open_rows
+from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .image_metrics import psnr, ssim
@@ -229,9 +227,7 @@ def run(arguments: argparse.Namespace, tokenizers: Mapping[str, MediaTokenizer])
     if arguments.pictures < 1:
         raise TriglotError(f"pictures is {arguments.pictures}; at least 1 is needed.")
     if arguments.rows:
-        rows: Any = open_rows(arguments.rows, arguments.split)
-        if not isinstance(rows, Dataset):
-            raise TriglotError(f"{arguments.rows!r} is only streamed; save it with save_to_disk first.")
+        rows = open_whole_rows(arguments.rows, arguments.split)
         found = ImageRows(rows)
         pictures = [found[index] for index in range(min(len(found), arguments.pictures))]
         what = f"pictures of {Path(arguments.rows).name}"

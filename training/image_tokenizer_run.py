@@ -16,7 +16,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from ..processing.errors import TriglotError
-from .data.load_rows import open_rows
+from .data.load_rows import open_whole_rows
 from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
@@ -231,9 +231,4 @@ def open_pictures(where: str | None, split: str) -> Dataset | None:
     Raises:
         TriglotError: rows that are only streamed.
     """
-    dataset = None if where is None else open_rows(where, split)
-    if dataset is not None and not isinstance(dataset, Dataset):
-        raise TriglotError(
-            f"{where!r} is only streamed; save it with save_to_disk first, since pictures are shuffled."
-        )
-    return dataset
+    return None if where is None else open_whole_rows(where, split, "pictures are shuffled")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import IterableDataset
 
 from ..processing.errors import TriglotError
-from .data.load_rows import open_rows
+from .data.load_rows import open_rows, open_whole_rows
 from .data.sources import load_sources
 from .finetune import CHECKPOINT, FinetuneArguments, finetune
 from .image_tokenizer_run import open_pictures
@@ -161,9 +161,7 @@ def run_assembly(recipe: AssemblyRecipe, stage: str | None = None) -> Path:
         train_kmeans(rows, parts["speech_encoder"], folder("kmeans"), arguments, seed=seed)
 
     def soundstorm(arguments: SoundStormArguments) -> None:
-        rows = open_rows(parts["speech"])
-        if not isinstance(rows, Dataset):
-            raise TriglotError(f"{parts['speech']!r} is only streamed; save it with save_to_disk first.")
+        rows = open_whole_rows(parts["speech"])
         train_soundstorm(rows, folder("kmeans"), parts["codec"], folder("soundstorm"), arguments, seed=seed)
 
     def image_dvae(arguments: ImageDvaeArguments) -> None:

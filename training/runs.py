@@ -277,6 +277,25 @@ def check_counts(arguments: Any, *names: str) -> None:
             raise TriglotError(f"{name} is {getattr(arguments, name)}; it must be at least 1.")
 
 
+def whole_numbers(text: str, name: str, example: str, *, least: int = 1, some: bool = True) -> list[int]:
+    """The numbers of a setting like "8 5 4 2".
+
+    Args:
+        text: The setting.
+        name: Its name, for the error.
+        example: For the error.
+        least: What each must reach.
+        some: Whether one is needed.
+
+    Raises:
+        TriglotError: anything else.
+    """
+    words = text.split()
+    if (some and not words) or not all(word.isdigit() and int(word) >= least for word in words):
+        raise TriglotError(f"{name} is {text!r}; whole numbers with spaces between are needed, e.g. {example!r}.")
+    return [int(word) for word in words]
+
+
 def check_optimizer(name: str) -> None:
     """Raises TriglotError for a name that is not in `OPTIMIZERS`, or Muon where each rank holds a part of every matrix."""
     if name not in OPTIMIZERS:

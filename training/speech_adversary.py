@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from ..processing.errors import TriglotError
+from .runs import whole_numbers
 
 SLOPE = 0.1  # of the leaky ReLUs
 PERIOD_WIDTHS = (1, 4, 16, 32, 32)  # times the channels
@@ -34,18 +35,18 @@ class SpeechAdversaryArguments:
     reconstruction_weight: float = 20.0  # of the vocoder's own loss, beside 1 of the adversarial one
 
     def __post_init__(self):
-        numbers = self.periods.split()
-        if not all(number.isdigit() and int(number) > 0 for number in numbers):
-            raise TriglotError(
-                f"periods is {self.periods!r}; whole numbers with spaces between are needed, e.g. '2 3 5 7 11'."
-            )
         if self.discriminator_channels < 4 or self.discriminator_channels % 4:
             raise TriglotError(f"discriminator_channels is {self.discriminator_channels}; a multiple of 4 is needed.")
-        if self.scales < 0 or not (numbers or self.scales):
+        if self.scales < 0 or not (self.period_numbers or self.scales):
             raise TriglotError(f"periods is {self.periods!r} and scales {self.scales}; one discriminator is needed.")
         for name in ("adversary_start", "feature_weight", "reconstruction_weight"):
             if getattr(self, name) < 0:
                 raise TriglotError(f"{name} is {getattr(self, name)}; 0 or more is needed.")
+
+    @property
+    def period_numbers(self) -> list[int]:
+        """`periods`, as numbers."""
+        return whole_numbers(self.periods, "periods", "2 3 5 7 11", some=False)
 
 
 class PeriodDiscriminator(nn.Module):
@@ -113,7 +114,7 @@ class SpeechDiscriminators(nn.Module):
         channels = arguments.discriminator_channels
         self.parts = nn.ModuleList(
             [
-                *(PeriodDiscriminator(int(period), channels) for period in arguments.periods.split()),
+                *(PeriodDiscriminator(period, channels) for period in arguments.period_numbers),
                 *(ScaleDiscriminator(halvings, channels) for halvings in range(arguments.scales)),
             ]
         )
@@ -158,4 +159,4 @@ def set_weight_norm(module: nn.Module, on: bool) -> None:
 
 def least_samples(arguments: SpeechAdversaryArguments, sizes: Sequence[int]) -> int:
     """Samples that a crop needs at least for these discriminators and STFT sizes."""
-    return max([*sizes, *(2 * int(period) for period in arguments.periods.split())])
+    return max([*sizes, *(2 * period for period in arguments.period_numbers)])

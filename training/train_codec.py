@@ -51,6 +51,7 @@ from .runs import (
     open_run,
     save_whole,
     trainer_arguments,
+    whole_numbers,
 )
 from .seeded_data import seeded_data
 from .train_encoder import WaveformDataset
@@ -100,11 +101,7 @@ class CodecArguments:
     def __post_init__(self):
         check_optimizer(self.optimizer)
         check_dtype(self.dtype)
-        ratios = self.ratios.split()
-        if not ratios or not all(ratio.isdigit() and int(ratio) > 0 for ratio in ratios):
-            raise TriglotError(
-                f"ratios is {self.ratios!r}; whole numbers with spaces between are needed, e.g. '8 5 4 2'."
-            )
+        ratios = whole_numbers(self.ratios, "ratios", "8 5 4 2")
         if self.decoder_hidden_size % 2 ** len(ratios):
             raise TriglotError(
                 f"decoder_hidden_size is {self.decoder_hidden_size}; it must divide by {2 ** len(ratios)}, since {len(ratios)} ratios "
@@ -118,7 +115,7 @@ class CodecArguments:
 
     def codec_config(self) -> DacConfig:
         """That of the model."""
-        ratios = [int(ratio) for ratio in self.ratios.split()]
+        ratios = whole_numbers(self.ratios, "ratios", "8 5 4 2")
         return DacConfig(
             encoder_hidden_size=self.encoder_hidden_size,
             downsampling_ratios=ratios[::-1],

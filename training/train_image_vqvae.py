@@ -27,7 +27,7 @@ from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
 from .image_adversary import AdversaryArguments, VqganInTraining
 from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, run_training
-from .runs import add_settings, given_settings, open_run
+from .runs import add_settings, given_settings, open_run, whole_numbers
 
 PARTS = ("reconstruction_loss", "commitment_loss", "perplexity", "psnr")
 ADVERSARY_PARTS = ("adversarial_loss", "discriminator_loss", "adaptive_weight")
@@ -79,11 +79,7 @@ class ImageVqvaeArguments(AdversaryArguments, ImageRunArguments):
     def __post_init__(self):
         ImageRunArguments.__post_init__(self)
         AdversaryArguments.__post_init__(self)
-        widths = self.block_out_channels.split()
-        if not widths or not all(width.isdigit() for width in widths):
-            raise TriglotError(
-                f"block_out_channels is {self.block_out_channels!r}; whole numbers with spaces between are needed, e.g. '64 96'."
-            )
+        whole_numbers(self.block_out_channels, "block_out_channels", "64 96")
 
     def config(self) -> ImageVqvaeConfig:
         """That of the tokenizer.
@@ -91,7 +87,7 @@ class ImageVqvaeArguments(AdversaryArguments, ImageRunArguments):
         Raises:
             TriglotError: sizes that do not fit together.
         """
-        widths = [int(width) for width in self.block_out_channels.split()]
+        widths = whole_numbers(self.block_out_channels, "block_out_channels", "64 96")
         sizes = {name: getattr(self, name) for name in SIZES}
         sizes["latent_channels"] = self.latent_channels or self.code_dim
         try:

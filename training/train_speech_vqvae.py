@@ -24,7 +24,7 @@ from ..command_output import run_script
 from ..modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.errors import TriglotError
-from .data.load_rows import open_rows
+from .data.load_rows import open_whole_rows
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
@@ -145,11 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     add_settings(parser, SpeechVqvaeArguments)
     arguments = parser.parse_args(argv)
-    dataset = open_rows(arguments.dataset, arguments.split)
-    if not isinstance(dataset, Dataset):
-        raise TriglotError(
-            f"{arguments.dataset!r} is only streamed; save it with save_to_disk first, since crops are drawn at random."
-        )
+    dataset = open_whole_rows(arguments.dataset, arguments.split, "crops are drawn at random")
     print(
         train_speech_vqvae(
             dataset, arguments.out, given_settings(arguments, SpeechVqvaeArguments), seed=arguments.seed

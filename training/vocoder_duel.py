@@ -14,7 +14,7 @@ from torch import nn
 
 from ..processing.errors import TriglotError
 from .adversarial_run import run_duel
-from .runs import check_counts, check_dtype
+from .runs import check_counts, check_dtype, whole_numbers
 from .speech_adversary import (
     Heard,
     SpeechAdversaryArguments,
@@ -76,12 +76,7 @@ class HifiGanArguments(VocoderRunArguments):
 
     def numbers(self, name: str) -> list[int]:
         """The whole numbers of a setting like "5 4 4 4 2"."""
-        words = getattr(self, name).split()
-        if not words or not all(word.isdigit() and int(word) > 0 for word in words):
-            raise TriglotError(
-                f"{name} is {getattr(self, name)!r}; whole numbers with spaces between are needed, e.g. '5 4 4 4 2'."
-            )
-        return [int(word) for word in words]
+        return whole_numbers(getattr(self, name), name, "5 4 4 4 2")
 
     def sizes(self) -> dict[str, Any]:
         """As the config of a HiFi-GAN has them."""

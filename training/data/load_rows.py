@@ -40,6 +40,18 @@ def load_rows(path: str | os.PathLike) -> Dataset:
     return rows
 
 
+def open_whole_rows(where: str, split: str = "train", why: str = "") -> Dataset:
+    """As `open_rows`, for what must lie on the disk; `why` it must, for the error.
+
+    Raises:
+        TriglotError: rows that are only streamed.
+    """
+    rows = open_rows(where, split)
+    if not isinstance(rows, Dataset):
+        raise TriglotError(f"{where!r} is only streamed; save it with save_to_disk first{why and f', since {why}'}.")
+    return rows
+
+
 def media_column(dataset: Rows, name: str) -> Rows:
     """The dataset with its column of sound or pictures as bytes and paths, and no other: read by us, without torchcodec.
 
