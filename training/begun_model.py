@@ -11,6 +11,13 @@ import torch
 
 from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration
 from ..processing.errors import TriglotError
+from .runs import take_state
+
+TABLES = (
+    "embed_tokens.weight",
+    "lm_head.weight",
+    "lm_head.bias",
+)  # ends of the names of weights with a row for each id
 
 
 def take_language_model(
@@ -34,15 +41,10 @@ def take_language_model(
     """
     new = _new_media(model, begun, folder)
     state, trained = model.state_dict(), begun.state_dict()
-    tables = [name for name in state if new and name.endswith(("embed_tokens.weight", "lm_head.weight"))]
-    tables += [name for name in state if new and name.endswith("lm_head.bias")]
-    for name in tables:
-        if name in trained:
+    for name in state:
+        if new and name in trained and name.endswith(TABLES):
             trained[name] = _with_new_rows(state[name], trained[name], model.config, begun.config, new)
-    try:
-        model.load_state_dict(trained)
-    except RuntimeError as error:
-        raise TriglotError(f"start_from is {folder!r}, a model of other sizes than this run's: {error}") from error
+    take_state(model, trained, folder)
     return new
 
 
@@ -63,24 +65,21 @@ def _with_new_rows(
     started: torch.Tensor, trained: torch.Tensor, config: Any, known: Any, new: list[str]
 ) -> torch.Tensor:
     """Rows (V, ...) as they start, with those of the trained model in their places."""
-    places = {"text": (0, config.modality_ranges["text"][1] + 1)}  # <|sep|> follows the text
-    places |= {name: (first - 2, last) for name, (first, last) in config.modality_ranges.items() if name != "text"}
-    before = {name: first - 2 if name != "text" else 0 for name, (first, _) in known.modality_ranges.items()}
-    kept = [
-        trained[before[name] : before[name] + last - first]
-        for name, (first, last) in places.items()
-        if name not in new
-    ]
-    rows, old, fresh = (
-        started.clone(),
-        torch.cat(kept).float(),
-        torch.cat([started[slice(*places[name])] for name in new]).float(),
-    )
-    spread = old.std(0).mean() / fresh.std(0).mean().clamp_min(1e-12)
-    fresh = old.mean(0) + (fresh - fresh.mean(0)) * spread
-    for name, (first, last) in places.items():
+    places, before = _places(config), _places(known)
+    rows, fresh = started.clone(), torch.zeros(len(started), dtype=torch.bool)
+    for name, place in places.items():
         if name in new:
-            rows[first:last], fresh = fresh[: last - first].to(rows.dtype), fresh[last - first :]
+            fresh[place] = True
         else:
-            rows[first:last], kept = kept[0], kept[1:]
+            rows[place] = trained[before[name]]
+    old, made = rows[~fresh].float(), rows[fresh].float()
+    spread = old.std(0).mean() / made.std(0).mean().clamp_min(1e-12)
+    rows[fresh] = (old.mean(0) + (made - made.mean(0)) * spread).to(rows.dtype)
     return rows
+
+
+def _places(config: Any) -> dict[str, slice]:
+    """Rows of each modality: text with <|sep|> behind it, media with their borders before them."""
+    ranges = dict(config.modality_ranges)
+    first, last = ranges.pop("text")
+    return {"text": slice(first, last + 1), **{name: slice(begin - 2, end) for name, (begin, end) in ranges.items()}}

@@ -92,16 +92,16 @@ class DecoderCard:
 
     name: str
     kind: str  # its class
-    parameters: float | None  # millions
-    wer: float | None  # of what the judge hears, its own voice
-    right_voice: float | None  # taken for the voice of the prompt, the speaker's own
-    same_voice: float | None  # mean cosine to the voice's other recordings
-    other_voice: float | None  # ... to the other voices' recordings
-    moved: float | None  # with another's prompt: taken for that other
-    mel_distance: float | None  # nats; of log-mel to the recording's, where decoding keeps time
-    steps: int | None  # of diffusion
-    translated: float | None  # speech translated: taken for the speaker who came in
-    real_time_factor: float | None
+    parameters: float | None = None  # millions
+    wer: float | None = None  # of what the judge hears, its own voice
+    right_voice: float | None = None  # taken for the voice of the prompt, the speaker's own
+    same_voice: float | None = None  # mean cosine to the voice's other recordings
+    other_voice: float | None = None  # ... to the other voices' recordings
+    moved: float | None = None  # with another's prompt: taken for that other
+    mel_distance: float | None = None  # nats; of log-mel to the recording's, where decoding keeps time
+    steps: int | None = None  # of diffusion
+    translated: float | None = None  # speech translated: taken for the speaker who came in
+    real_time_factor: float | None = None
 
 
 COLUMNS = {
@@ -238,17 +238,7 @@ def measure_recordings(trials: Sequence[Trial], *, judge: Any, voices: VoiceJudg
     """The true recordings, as the row that decoders are compared with."""
     waves = [trial.wave for trial in trials]
     measured = _words_and_voice(waves, trials, judge, voices)
-    return DecoderCard(
-        RECORDINGS,
-        RECORDINGS,
-        parameters=None,
-        steps=None,
-        mel_distance=None,
-        moved=None,
-        translated=None,
-        real_time_factor=None,
-        **measured,
-    )
+    return DecoderCard(RECORDINGS, RECORDINGS, **measured)
 
 
 def _mel_distance(waves: Sequence[np.ndarray], trials: Sequence[Trial]) -> float | None:

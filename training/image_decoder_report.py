@@ -53,8 +53,8 @@ class ImageDecoderCard:
     Attributes:
         name: In the report.
         kind: Its class.
-        parameters: Millions, of all that is asked to draw; of a tokenizer its encoder too.
         size: "height x width" of what it draws.
+        parameters: Millions, of all that is asked to draw; of a tokenizer its encoder too.
         psnr: dB, mean over pictures, beside the originals in that size.
         ssim: Mean over pictures.
         fid: Fréchet distance of the classifier's features from those of the originals.
@@ -64,13 +64,13 @@ class ImageDecoderCard:
 
     name: str
     kind: str
-    parameters: float | None
     size: str
-    psnr: float | None
-    ssim: float | None
-    fid: float | None
-    score: float | None
-    seconds: float | None
+    parameters: float | None = None
+    psnr: float | None = None
+    ssim: float | None = None
+    fid: float | None = None
+    score: float | None = None
+    seconds: float | None = None
 
 
 COLUMNS = {  # field: (title, factor, digits)
@@ -189,8 +189,7 @@ def report_image_decoders(
         cards.append(card)
         sheet[name] = drawn[:SHOWN]
     of_all = _of_all(shown, shown, scenes, classifier)
-    none = dict.fromkeys(("parameters", "psnr", "ssim", "seconds"))
-    cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{side} x {side}", **none, **of_all))
+    cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{side} x {side}", **of_all))
     facts = {
         "pictures": len(codes),
         "what": what,

@@ -16,7 +16,6 @@ from datasets import Dataset
 from transformers import set_seed
 
 from ..modeling.decoders.image_decoder import ImageDecoder
-from ..modeling.tokenizers.image_fitting import check_image, fit_image
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from .image_tokenizer_run import (
@@ -24,6 +23,7 @@ from .image_tokenizer_run import (
     PictureRunArguments,
     add_pictures,
     fit_to_pictures,
+    fitting,
     open_pictures,
     pictures_of,
     save_trained,
@@ -71,13 +71,8 @@ class PicturesWithCodes:
     """
 
     def __init__(self, tokenizer: MediaTokenizer, arguments: PictureRunArguments):
-        self.tokenizer, self.fit = tokenizer, fit_of(tokenizer)
-        self.shape = arguments.shape[0], arguments.shape[1]
-        self.pictures = PictureCollator(self.prepare, arguments)
-
-    def prepare(self, image: torch.Tensor) -> torch.Tensor:
-        """float (3, any, any) in 0..1 -> (3, H, W)."""
-        return fit_image(check_image(image, "a picture"), self.shape, self.fit)
+        self.tokenizer = tokenizer
+        self.pictures = PictureCollator(fitting(arguments.shape, fit_of(tokenizer)), arguments)
 
     def __call__(self, items: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
         batch = self.pictures(items)
@@ -174,10 +169,10 @@ def fit_image_decoder(
     """
     output_dir = Path(output_dir)
     begun = begin_run(build, dataset, tokenizer_dir, output_dir, arguments, seed=seed, inputs=inputs)
-    run: dict[str, Any] = {"seed": seed, "checkpoint": begun.checkpoint}
     trained = fit_to_pictures(
-        begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, **run
-    )
+        begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, seed=seed,
+        checkpoint=begun.checkpoint,
+    )  # fmt: skip
     return save_trained(trained, output_dir, arguments)
 
 

@@ -15,6 +15,7 @@ from datasets import Dataset
 from torch import nn
 from transformers import TrainerCallback
 
+from ..modeling.tokenizers.image_fitting import check_image, fit_image
 from ..processing.errors import TriglotError
 from .data.load_rows import open_whole_rows
 from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
@@ -71,6 +72,12 @@ class ImageRunArguments(PictureRunArguments):
     """Settings that all image tokenizers are trained with."""
 
     fit: str = "pad"  # pictures of other sizes; or "crop", "stretch"
+
+
+def fitting(shape: Sequence[int], fit: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """float (3, any, any) in 0..1 -> (3, H, W) of the `shape`."""
+    height, width = shape
+    return lambda image: fit_image(check_image(image, "a picture"), (height, width), fit)
 
 
 class PictureCollator:
@@ -145,9 +152,10 @@ def run_training(
         "parameters": f"{sum(weight.numel() for weight in tokenizer.parameters()):,}",
     }
     collate = PictureCollator(tokenizer.prepare, arguments)
-    callbacks = [_TellsStep(in_training)]
-    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint, "callbacks": callbacks}
-    trained = fit_to_pictures(in_training, pictures, collate, output_dir, arguments, parts, facts, **run)
+    trained = fit_to_pictures(
+        in_training, pictures, collate, output_dir, arguments, parts, facts, seed=seed, checkpoint=checkpoint,
+        callbacks=[_TellsStep(in_training)],
+    )  # fmt: skip
     return save_trained(trained.tokenizer, output_dir, arguments)
 
 

@@ -543,21 +543,30 @@ class _Runner:
     def _speaker_encoder(self, arguments: SpeakerEncoderArguments) -> None:
         train_speaker_encoder(self.dataset, self.folder("speaker_encoder"), arguments, seed=self.recipe.seed)
 
+    def _pictures(self, arguments: Any) -> Any:
+        """What a stage of pictures learns from; None where it draws scenes."""
+        return None if arguments.scenes else self.dataset
+
     def _image_tokenizer(self, arguments: ImageVqvaeArguments) -> None:
-        rows = None if arguments.scenes else self.dataset
-        train_image_vqvae(rows, self.folder("image_tokenizer"), arguments, seed=self.recipe.seed)
+        train_image_vqvae(self._pictures(arguments), self.folder("image_tokenizer"), arguments, seed=self.recipe.seed)
 
     def _image_dvae(self, arguments: ImageDvaeArguments) -> None:
-        rows = None if arguments.scenes else self.dataset
-        train_image_dvae(rows, self.folder("image_dvae"), arguments, seed=self.recipe.seed)
+        train_image_dvae(self._pictures(arguments), self.folder("image_dvae"), arguments, seed=self.recipe.seed)
 
     def _image_decoder(self, train: Callable[..., Path], arguments: Any, stage: str, *parts: Path) -> None:
-        rows = None if arguments.scenes else self.dataset
-        train(rows, self.image_tokenizer, *parts, self.folder(stage), arguments, seed=self.recipe.seed)
+        train(
+            self._pictures(arguments),
+            self.image_tokenizer,
+            *parts,
+            self.folder(stage),
+            arguments,
+            seed=self.recipe.seed,
+        )
 
     def _autoencoder_kl(self, arguments: AutoencoderKlArguments) -> None:
-        rows = None if arguments.scenes else self.dataset
-        train_autoencoder_kl(rows, self.folder("autoencoder_kl"), arguments, seed=self.recipe.seed)
+        train_autoencoder_kl(
+            self._pictures(arguments), self.folder("autoencoder_kl"), arguments, seed=self.recipe.seed
+        )
 
     def _latent_diffusion(self, arguments: LatentDiffusionArguments) -> None:
         self._image_decoder(train_latent_diffusion, arguments, "latent_diffusion", self.folder("autoencoder_kl"))

@@ -344,8 +344,13 @@ def take_weights(model: PreTrainedModel, begun: PreTrainedModel, folder: str, to
     """
     if getattr(begun.config, tokens) != getattr(model.config, tokens):
         raise TriglotError(f"start_from is {folder!r}, whose tokens are others than those of this run ({tokens}).")
+    take_state(model, begun.state_dict(), folder)
+
+
+def take_state(model: PreTrainedModel, state: Mapping[str, torch.Tensor], folder: str) -> None:
+    """Gives a new model the weights of a trained one of the same sizes, or raises a TriglotError that names the `folder` of that."""
     try:
-        model.load_state_dict(begun.state_dict())
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise TriglotError(f"start_from is {folder!r}, a model of other sizes than this run's: {error}") from error
 

@@ -25,7 +25,6 @@ from transformers import set_seed
 from transformers.utils import ModelOutput
 
 from ..command_output import run_script
-from ..modeling.tokenizers.image_fitting import check_image, fit_image
 from ..processing.errors import TriglotError
 from .image_decoder_run import numbers
 from .image_metrics import psnr
@@ -34,6 +33,7 @@ from .image_tokenizer_run import (
     PictureCollator,
     add_pictures,
     fit_to_pictures,
+    fitting,
     open_pictures,
     pictures_of,
     save_trained,
@@ -159,16 +159,14 @@ def train_autoencoder_kl(
     set_seed(seed)
     in_training = AutoencoderInTraining(arguments.build(), arguments).train()
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
-    shape = arguments.shape[0], arguments.shape[1]
-    collate = PictureCollator(
-        lambda image: fit_image(check_image(image, "a picture"), shape, arguments.fit), arguments
-    )
+    collate = PictureCollator(fitting(arguments.shape, arguments.fit), arguments)
     facts = {
         "pictures": told_pictures(pictures, arguments),
         "parameters": f"{sum(weight.numel() for weight in in_training.parameters()):,}",
     }
-    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint}
-    trained = fit_to_pictures(in_training, pictures, collate, output_dir, arguments, PARTS, facts, **run)
+    trained = fit_to_pictures(
+        in_training, pictures, collate, output_dir, arguments, PARTS, facts, seed=seed, checkpoint=checkpoint
+    )
     trained = trained.float().cpu().eval()
     with torch.no_grad(), drawn_by(seed):
         seen = collate([pictures[place % len(pictures)] for place in range(MEASURED)])["pixel_values"]

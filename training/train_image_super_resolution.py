@@ -95,9 +95,10 @@ def train_image_super_resolution(
     begun = begin_run(
         lambda tokenizer: given.build(tokenizer, base), dataset, tokenizer_dir, output_dir, given, seed=seed, inputs=inputs
     )  # fmt: skip
-    run: dict[str, Any] = {"seed": seed, "checkpoint": begun.checkpoint}
     pictures_alone = begun.collate.pictures
-    trained = fit_to_pictures(begun.decoder, begun.pictures, pictures_alone, output_dir, given, (), begun.facts, **run)
+    trained = fit_to_pictures(
+        begun.decoder, begun.pictures, pictures_alone, output_dir, given, (), begun.facts, seed=seed, checkpoint=begun.checkpoint
+    )  # fmt: skip
     return save_trained(trained, output_dir, given)
 
 

@@ -8,7 +8,6 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import set_seed
@@ -81,8 +80,9 @@ def train_scene_classifier(
     set_seed(seed)
     model = SceneClassifier(SceneClassifierConfig(feature_size=arguments.feature_size)).train()
     facts = {"scenes": f"{len(scenes)}, drawn each time"}
-    run: dict[str, Any] = {"seed": seed, "checkpoint": checkpoint}
-    trained = fit_to_pictures(model, scenes, stacked, output_dir, arguments, ("right",), facts, **run)
+    trained = fit_to_pictures(
+        model, scenes, stacked, output_dir, arguments, ("right",), facts, seed=seed, checkpoint=checkpoint
+    )
     return save_trained(trained, output_dir, arguments)
 
 
