@@ -3,7 +3,6 @@
 dataset {"audio", "speaker"} + speech tokenizer + codec ─ codec_rows ─ SpeakerStretches ─ model.forward ─▶ loss
 """
 
-import argparse
 import copy
 import dataclasses
 import os
@@ -23,22 +22,20 @@ from ..modeling.tokenizers.media_tokenizer import weights_fingerprint
 from ..modeling.tokenizers.modeling_codec_units import codec_entries, codec_settings
 from ..processing.errors import TriglotError
 from .data.codec_rows import SpeakerStretches, codec_rows, most_ordinary
-from .data.load_rows import load_rows
 from .load_parts import load_speech_tokenizer, load_stock
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
-    add_settings,
     check_dtype,
     check_optimizer,
     chosen_optimizers,
     fitting_deviation,
-    given_settings,
     open_run,
     save_whole,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
+from .speech_command import TOKENIZER
 
 CODES_FOLDER = "codes"  # in the output folder: the encoded rows
 
@@ -202,24 +199,5 @@ def _voice_of(rows: Dataset, model: CodecTokenDecoder) -> Voice:
     return Voice(model.voice_kind, tensors, model.voice_fingerprint)
 
 
-def run_command(
-    description: str,
-    arguments_class: type[CodecTokenArguments],
-    train: Callable[..., Path],
-    argv: Sequence[str] | None = None,
-) -> None:
-    """The command line of both scripts; `train` takes dataset, tokenizer, codec, output folder, arguments and seed."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument(
-        "--tokenizer", required=True, help="folder of the speech tokenizer whose codes are to be spoken"
-    )
-    parser.add_argument("--codec", required=True, help="folder or Hub id of an EnCodec, DAC, Mimi or X-Codec")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    add_settings(parser, arguments_class)
-    given = parser.parse_args(argv)
-    settings = given_settings(given, arguments_class)
-    print(train(load_rows(given.dataset), given.tokenizer, given.codec, given.out, settings, seed=given.seed))
+# what both scripts need beside recordings
+FOLDERS = {"tokenizer": TOKENIZER, "codec": "folder or Hub id of an EnCodec, DAC, Mimi or X-Codec"}

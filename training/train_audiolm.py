@@ -13,7 +13,8 @@ from datasets import Dataset
 from ..command_output import run_script
 from ..modeling.decoders.configuration_audiolm import AudioLmConfig
 from ..modeling.decoders.modeling_audiolm import AudioLm
-from .codec_tokens import CodecTokenArguments, fit_codec_tokens, run_command
+from .codec_tokens import FOLDERS, CodecTokenArguments, fit_codec_tokens
+from .speech_command import run_command
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def train_audiolm(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command((__doc__ or "").splitlines()[0], AudioLmArguments, train_audiolm, argv)
+    run_command(__doc__, AudioLmArguments, train_audiolm, argv, **FOLDERS)
 
 
 if __name__ == "__main__":

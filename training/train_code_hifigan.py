@@ -9,7 +9,6 @@ training.
     python -m triglot.training.train_code_hifigan --dataset speech/ --tokenizer units/ --out vocoder/
 """
 
-import argparse
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -25,10 +24,10 @@ from ..modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from ..modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
-from .data.load_rows import load_rows
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer
-from .runs import add_settings, given_settings, open_run, save_whole
+from .runs import open_run, save_whole
+from .speech_command import TOKENIZER, run_command
 from .train_decoder import UtteranceCrops, check_speech, collate_crops
 from .vocoder_duel import HifiGanArguments, train_vocoder
 
@@ -144,21 +143,7 @@ def fit_code_hifigan(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument(
-        "--tokenizer", required=True, help="folder of the speech tokenizer whose codes are to be spoken"
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    add_settings(parser, CodeHifiGanArguments)
-    given = parser.parse_args(argv)
-    settings = given_settings(given, CodeHifiGanArguments)
-    print(train_code_hifigan(load_rows(given.dataset), given.tokenizer, given.out, settings, seed=given.seed))
+    run_command(__doc__, CodeHifiGanArguments, train_code_hifigan, argv, tokenizer=TOKENIZER)
 
 
 if __name__ == "__main__":

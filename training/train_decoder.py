@@ -52,28 +52,19 @@ from .runs import (
     trainer_arguments,
 )
 from .seeded_data import seeded_data
+from .speech_command import TOKENIZER, add_speech
 
 ENCODE_BATCH = 8  # utterances given to the tokenizer at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class DecoderArguments:
-    """Settings of the stage; the widths and depths are those of `UnitVocoderConfig`."""
+class CropRunArguments:
+    """Settings of a training on crops of utterances, whatever it trains."""
 
-    hidden_size: int = 256
-    mlp_size: int = 512
-    depth_codes: int = 3
-    depth_frames: int = 4
-    f0_hidden_size: int = 128
-    f0_mlp_size: int = 256
-    f0_depth_codes: int = 3
-    f0_depth_frames: int = 2
-    voice_hidden_size: int = 128
-    num_mel_bins: int = 80
     max_steps: int = 2_000
     batch_size: int = 16
     optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-3  # peak; cosine decay to 0
     weight_decay: float = 0.01
     warmup_steps: int = 50
     max_grad_norm: float = 2.0
@@ -89,6 +80,22 @@ class DecoderArguments:
         check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
         if not self.crop_seconds > 0:
             raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DecoderArguments(CropRunArguments):
+    """Settings of the stage; the widths and depths are those of `UnitVocoderConfig`."""
+
+    hidden_size: int = 256
+    mlp_size: int = 512
+    depth_codes: int = 3
+    depth_frames: int = 4
+    f0_hidden_size: int = 128
+    f0_mlp_size: int = 256
+    f0_depth_codes: int = 3
+    f0_depth_frames: int = 2
+    voice_hidden_size: int = 128
+    num_mel_bins: int = 80
 
     def model_settings(self) -> dict[str, Any]:
         """The fields that `UnitVocoderConfig` shares."""
@@ -264,15 +271,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument("--tokenizer", default="", help="folder of the speech tokenizer whose codes are to be spoken")
+    add_speech(parser)
+    parser.add_argument("--tokenizer", default="", help=TOKENIZER)
     parser.add_argument(
         "--mel", action="store_true", help="from log-mel frames instead; with --tokenizer as that VQ-VAE draws them"
     )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
     add_settings(parser, DecoderArguments)
     arguments = parser.parse_args(argv)
     tokenizer = load_speech_tokenizer(arguments.tokenizer) if arguments.tokenizer else None

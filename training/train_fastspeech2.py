@@ -6,7 +6,6 @@ and behind the postnet, errors of predicted pitch, level and (where the tokenize
 python -m triglot.training.train_fastspeech2 --dataset speech/ --tokenizer units/ --vocoder vocoder/ --out fastspeech2/
 """
 
-import argparse
 import dataclasses
 import math
 import os
@@ -33,28 +32,23 @@ from ..modeling.decoders.modeling_fastspeech2 import FastSpeech2
 from ..modeling.language_model.modeling_triglot import code_directions
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_fingerprint
 from ..processing.errors import TriglotError
-from .data.load_rows import load_rows
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer, load_stock
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
-    add_settings,
-    check_counts,
-    check_dtype,
-    check_optimizer,
     chosen_optimizers,
-    given_settings,
     open_run,
     save_whole,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
-from .train_decoder import UtteranceCrops, check_speech, collate_crops
+from .speech_command import TOKENIZER, run_command
+from .train_decoder import CropRunArguments, UtteranceCrops, check_speech, collate_crops
 
 
 @dataclasses.dataclass(frozen=True)
-class FastSpeech2Arguments:
+class FastSpeech2Arguments(CropRunArguments):
     """Settings of the stage; the sizes are those of `FastSpeech2ConformerConfig`, of both halves."""
 
     acoustic_model: str = ""  # folder of a published FastSpeech2Conformer: its sizes, and its weights where they fit
@@ -68,25 +62,7 @@ class FastSpeech2Arguments:
     predictor_channels: int = 128  # of pitch, level and durations
     dropout: float = 0.1
     speaker_embed_dim: int = 64
-    max_steps: int = 2_000
-    batch_size: int = 16
-    optimizer: str = "adamw"  # or "muon", for the matrices inside the layers
-    learning_rate: float = 2e-3  # peak; cosine decay to 0
-    weight_decay: float = 0.01
-    warmup_steps: int = 50
     max_grad_norm: float = 1.0
-    crop_seconds: float = 1.92  # s; 48 codes at 25 Hz
-    bf16: bool = True  # autocast in training; log-mel stays float32
-    dtype: str = "float32"  # of the saved weights: "float32" or "float16"
-    save_steps: int = 500
-    logging_steps: int = 50
-
-    def __post_init__(self):
-        check_dtype(self.dtype)
-        check_optimizer(self.optimizer)
-        check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
-        if not self.crop_seconds > 0:
-            raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
 
     def acoustic_config(self) -> dict[str, Any]:
         """Of a new model."""
@@ -265,22 +241,8 @@ def begin_codes(model: FastSpeech2, tokenizer: Any) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument(
-        "--tokenizer", required=True, help="folder of the speech tokenizer whose codes are to be spoken"
-    )
-    parser.add_argument("--vocoder", required=True, help="folder of the vocoder, of train_mel_hifigan or published")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    add_settings(parser, FastSpeech2Arguments)
-    given = parser.parse_args(argv)
-    settings, parts = given_settings(given, FastSpeech2Arguments), (given.tokenizer, given.vocoder)
-    print(train_fastspeech2(load_rows(given.dataset), *parts, given.out, settings, seed=given.seed))
+    told = {"tokenizer": TOKENIZER, "vocoder": "folder of the vocoder, of train_mel_hifigan or published"}
+    run_command(__doc__, FastSpeech2Arguments, train_fastspeech2, argv, **told)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ true ones are given before: so the decoder learns, with `--start-from` in a few 
     python -m triglot.training.train_mel_diffusion --dataset speech/ --tokenizer units/ --out decoder/
 """
 
-import argparse
 import copy
 import dataclasses
 import os
@@ -25,29 +24,24 @@ from ..modeling.decoders.configuration_mel_diffusion import MelDiffusionConfig
 from ..modeling.decoders.modeling_mel_diffusion import MelDiffusion
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
-from .data.load_rows import load_rows
 from .every_frame import deduplicates
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
-    add_settings,
-    check_counts,
-    check_dtype,
-    check_optimizer,
     chosen_optimizers,
-    given_settings,
     open_run,
     save_whole,
     take_weights,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
-from .train_decoder import UtteranceCrops, check_speech, collate_crops
+from .speech_command import TOKENIZER, run_command
+from .train_decoder import CropRunArguments, UtteranceCrops, check_speech, collate_crops
 
 
 @dataclasses.dataclass(frozen=True)
-class MelDiffusionArguments:
+class MelDiffusionArguments(CropRunArguments):
     """Settings of the stage; sizes are those of `MelDiffusionConfig`, with `vocoder_` those of its vocoder's trunks."""
 
     prior_hidden_size: int = 256
@@ -69,24 +63,7 @@ class MelDiffusionArguments:
     codes_column: str = ""  # of the rows; "" for the tokenizer's own codes
     start_from: str = ""  # folder of a trained MelDiffusion of the same sizes
     max_steps: int = 2_500
-    batch_size: int = 16
-    optimizer: str = "muon"  # for the matrices inside the layers; or "adamw"
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warmup_steps: int = 50
-    max_grad_norm: float = 2.0
-    crop_seconds: float = 1.92  # s; 48 codes at 25 Hz
-    bf16: bool = True  # autocast in training; signal processing stays float32
-    dtype: str = "float32"  # of the saved weights: "float32" or "float16"
-    save_steps: int = 500
-    logging_steps: int = 50
-
-    def __post_init__(self):
-        check_dtype(self.dtype)
-        check_optimizer(self.optimizer)
-        check_counts(self, "max_steps", "batch_size", "save_steps", "logging_steps")
-        if not self.crop_seconds > 0:
-            raise TriglotError(f"crop_seconds is {self.crop_seconds}; it must be above 0.")
+    optimizer: str = "muon"
 
     def config(self, tokenizer: Any) -> MelDiffusionConfig:
         """That of the model, for the tokenizer's codes.
@@ -211,21 +188,7 @@ def fit_mel_diffusion(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument(
-        "--tokenizer", required=True, help="folder of the speech tokenizer whose codes are to be spoken"
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    add_settings(parser, MelDiffusionArguments)
-    given = parser.parse_args(argv)
-    settings = given_settings(given, MelDiffusionArguments)
-    print(train_mel_diffusion(load_rows(given.dataset), given.tokenizer, given.out, settings, seed=given.seed))
+    run_command(__doc__, MelDiffusionArguments, train_mel_diffusion, argv, tokenizer=TOKENIZER)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from .data.load_rows import load_rows
 from .every_frame import every_frame
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .runs import add_settings, check_counts, given_settings, open_run, save_whole
+from .speech_command import add_speech
 from .train_decoder import UtteranceCrops, check_speech, collate_crops
 from .vocoder_duel import HifiGanArguments, VocoderRunArguments, train_vocoder
 
@@ -297,13 +298,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
+    add_speech(parser)
     parser.add_argument("--decoder", default="", help="folder of the FastSpeech2 whose vocoder is to go on learning")
     parser.add_argument("--tokenizer", default="", help="folder of the speech tokenizer of that decoder's codes")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
     known, _ = parser.parse_known_args(argv)
     kind = FinetuneArguments if known.decoder else MelHifiGanArguments
     add_settings(parser, kind)

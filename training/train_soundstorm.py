@@ -13,7 +13,8 @@ from datasets import Dataset
 from ..command_output import run_script
 from ..modeling.decoders.configuration_soundstorm import SoundStormConfig
 from ..modeling.decoders.modeling_soundstorm import SoundStorm
-from .codec_tokens import CodecTokenArguments, fit_codec_tokens, run_command
+from .codec_tokens import FOLDERS, CodecTokenArguments, fit_codec_tokens
+from .speech_command import run_command
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def train_soundstorm(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    run_command((__doc__ or "").splitlines()[0], SoundStormArguments, train_soundstorm, argv)
+    run_command(__doc__, SoundStormArguments, train_soundstorm, argv, **FOLDERS)
 
 
 if __name__ == "__main__":

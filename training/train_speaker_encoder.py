@@ -9,7 +9,6 @@ decoders heard.
     python -m triglot.training.train_speaker_encoder --dataset speech/ --out speaker_encoder/
 """
 
-import argparse
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -26,21 +25,19 @@ from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConf
 from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
 from ..processing.errors import TriglotError
 from .data.augment import RecordingConditions
-from .data.load_rows import load_rows
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
-    add_settings,
     check_dtype,
     check_optimizer,
     chosen_optimizers,
     fitting_deviation,
-    given_settings,
     open_run,
     save_whole,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
+from .speech_command import run_command
 from .train_encoder import WaveformDataset
 
 LEAST_UTTERANCES = 2  # of a speaker: of one alone a model learns the sentence
@@ -179,18 +176,7 @@ def train_speaker_encoder(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=(__doc__ or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument(
-        "--dataset", required=True, help="rows with audio and speaker: a folder of save_to_disk, or a parquet file"
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    add_settings(parser, SpeakerEncoderArguments)
-    arguments = parser.parse_args(argv)
-    settings = given_settings(arguments, SpeakerEncoderArguments)
-    print(train_speaker_encoder(load_rows(arguments.dataset), arguments.out, settings, seed=arguments.seed))
+    run_command(__doc__, SpeakerEncoderArguments, train_speaker_encoder, argv)
 
 
 if __name__ == "__main__":
