@@ -16,7 +16,9 @@ from datasets import Dataset
 from transformers import set_seed
 
 from ..modeling.decoders.image_decoder import ImageDecoder
+from ..modeling.decoders.image_draft import draft_settings
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
+from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
 from .image_tokenizer_run import (
     PictureCollator,
@@ -39,14 +41,24 @@ class ImageDecoderArguments(PictureRunArguments):
 
     image_size: int = 64  # pixels of what is drawn; the tokenizer sees the same pictures in its own size
     code_dim: int = 16  # of the codes' embedding, which begins where the tokenizer's codes lie
+    draft: bool = False  # start from what the tokenizer itself draws, and learn what that leaves out
 
     def __post_init__(self):
         super().__post_init__()
         check_counts(self, "image_size", "code_dim", "batch_size", "save_steps", "logging_steps")
 
     def of_codes(self, tokenizer: MediaTokenizer) -> dict[str, Any]:
-        """The settings of `ImageDecoderConfig`."""
+        """The settings of `ImageDecoderConfig`.
+
+        Raises:
+            TriglotError: a draft by a tokenizer that is no VQ-VAE.
+            ValueError: one that gives no draft.
+        """
         assert tokenizer.grid is not None
+        if self.draft and not isinstance(tokenizer, ImageVqvae):
+            raise TriglotError(
+                f"draft is on, and the tokenizer is no ImageVqvae but a {type(tokenizer).__name__}; leave it off."
+            )
         return {
             "codebook_size": tokenizer.codebook_size,
             "grid": list(tokenizer.grid),
@@ -54,6 +66,7 @@ class ImageDecoderArguments(PictureRunArguments):
             "code_dim": self.code_dim,
             "modality": tokenizer.modality,
             "fingerprint": tokenizer.fingerprint,
+            "draft_config": draft_settings(tokenizer) if self.draft else None,
         }
 
 
@@ -177,7 +190,7 @@ def fit_image_decoder(
 
 
 def built(build: Callable[[MediaTokenizer], Any], tokenizer: MediaTokenizer) -> Any:
-    """A new decoder whose embedding begins where the tokenizer's codes lie.
+    """A new decoder whose embedding begins where the tokenizer's codes lie, and its pictures at the tokenizer's own, where it is given a draft.
 
     Raises:
         TriglotError: sizes that do not fit together.
@@ -189,6 +202,8 @@ def built(build: Callable[[MediaTokenizer], Any], tokenizer: MediaTokenizer) -> 
     embedding = getattr(decoder, "code_embedding", None)
     if embedding is not None:
         embedding.start(tokenizer.centroids)
+    if decoder.draft is not None:
+        decoder.take_draft(tokenizer)
     return decoder
 
 

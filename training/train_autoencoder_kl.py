@@ -25,6 +25,7 @@ from transformers import set_seed
 from transformers.utils import ModelOutput
 
 from ..command_output import run_script
+from ..modeling.decoders.diffusers_parts import diffusers_class
 from ..processing.errors import TriglotError
 from .image_decoder_run import numbers
 from .image_metrics import psnr
@@ -71,8 +72,6 @@ class AutoencoderKlArguments(ImageRunArguments):
         Raises:
             TriglotError: sizes that do not fit together.
         """
-        from diffusers import AutoencoderKL
-
         widths = numbers(self.block_out_channels, "block_out_channels")
         stride = self.patch_size * 2 ** (len(widths) - 1)
         if any(side % stride for side in self.shape) or any(width % self.norm_num_groups for width in widths):
@@ -81,7 +80,7 @@ class AutoencoderKlArguments(ImageRunArguments):
                 f"of norm_num_groups, {self.norm_num_groups}, are needed."
             )
         names = ("layers_per_block", "norm_num_groups", "latent_channels", "mid_block_add_attention")
-        return AutoencoderKL(
+        return diffusers_class("AutoencoderKL")(
             in_channels=3 * self.patch_size**2,
             out_channels=3 * self.patch_size**2,
             down_block_types=("DownEncoderBlock2D",) * len(widths),

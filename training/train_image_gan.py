@@ -71,7 +71,7 @@ class PictureDuel:
     def __init__(self, model: ImageGan, arguments: ImageGanArguments):
         self.generator: Any = model
         self.discriminator: Any = PatchDiscriminator(arguments.discriminator_channels, arguments.discriminator_layers)
-        self.last, self.arguments = model.last_weight, arguments
+        self.last, self.arguments = model.last_layer.weight, arguments
 
     def judged(self, batch: Any, output: Any) -> tuple[torch.Tensor, torch.Tensor]:
         """float (B, 3, H, W) of what is to be drawn and what was."""

@@ -43,6 +43,8 @@ class ImageSuperResolutionArguments(ImageDecoderArguments):
         super().__post_init__()
         for name in ("scales", "patch_sizes", "block_out_channels"):
             numbers(getattr(self, name), name)
+        if self.draft:
+            raise TriglotError("draft is on; train the base decoder with it instead, which these stages enlarge.")
 
     def build(self, tokenizer: MediaTokenizer, base: Any) -> ImageSuperResolution:
         """New stages on top of a decoder of the tokenizer's codes."""

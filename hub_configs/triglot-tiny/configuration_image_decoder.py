@@ -1,4 +1,6 @@
-"""What all settings of image decoders have in common: whose codes they draw, and how large."""
+"""What all settings of image decoders have in common: whose codes they draw, how large, and from what they start."""
+
+from typing import Any
 
 from transformers import PreTrainedConfig
 
@@ -14,6 +16,8 @@ class ImageDecoderConfig(PreTrainedConfig):
         seed: Of the noise, where a call names none.
         modality: Name of the modality in a language model.
         fingerprint: Of the tokenizer whose codes it draws.
+        draft_config: Settings of an `ImageDraft`, what the VQ-VAE itself draws of its codes: the decoder starts from it and adds what it
+            leaves out. None for no draft.
 
     Raises:
         ValueError: sizes below 1.
@@ -26,6 +30,7 @@ class ImageDecoderConfig(PreTrainedConfig):
     seed: int = 0
     modality: str = "image"
     fingerprint: str = ""
+    draft_config: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs):
         size = self.image_size

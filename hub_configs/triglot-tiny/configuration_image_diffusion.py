@@ -58,6 +58,12 @@ class ImageDiffusionConfig(ImageDecoderConfig, DiffusionConfig):
             raise ValueError(
                 f"block_out_channels are {widths}; multiples of norm_num_groups, {network['norm_num_groups']}, are needed."
             )
+        if self.draft_config is not None and self.unet_config is not None:
+            raise ValueError("A network of unet_config has no channels for a draft; leave draft_config out.")
+        if self.draft_config is not None and self.prediction_type != "sample":
+            raise ValueError(
+                f"prediction_type is {self.prediction_type!r}; what differs from a draft is said with 'sample' alone."
+            )
         halved = 2 ** (len(widths) - 1)
         if height % halved or width % halved:
             raise ValueError(
@@ -90,7 +96,7 @@ class ImageDiffusionConfig(ImageDecoderConfig, DiffusionConfig):
         return {
             "_class_name": "UNet2DModel",
             "sample_size": [height, width],
-            "in_channels": channels + self.code_dim,
+            "in_channels": channels * (1 if self.draft_config is None else 2) + self.code_dim,
             "out_channels": channels,
             "down_block_types": ["DownBlock2D"] * depth,
             "up_block_types": ["UpBlock2D"] * depth,

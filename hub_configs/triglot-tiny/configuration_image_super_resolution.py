@@ -59,6 +59,8 @@ class ImageSuperResolutionConfig(ImageDecoderConfig, DiffusionConfig):
         sides = [side, side] if isinstance(side, int) else list(side)
         self.image_size = [math.prod(self.scales) * each for each in sides]
         super().__post_init__(**kwargs)
+        if self.draft_config is not None:
+            raise ValueError("draft_config is set; it belongs into base_config, whose pictures the stages enlarge.")
         if not self.scales or min(self.scales) < 2 or len(self.patch_sizes) != len(self.scales):
             raise ValueError(
                 f"scales are {self.scales} and patch_sizes {self.patch_sizes}; one patch size for each scale, and scales of at least 2, "

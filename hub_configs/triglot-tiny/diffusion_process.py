@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from .configuration_diffusion import DiffusionConfig
+from .diffusers_parts import diffusers_class
 
 Network = Callable[
     [torch.Tensor, torch.Tensor], torch.Tensor
@@ -36,10 +37,6 @@ class DiffusionProcess:
     """
 
     def __init__(self, config: DiffusionConfig):
-        try:
-            from diffusers import DDPMScheduler
-        except ImportError as error:
-            raise ImportError("Diffusion is done by diffusers: pip install 'triglot[images]'.") from error
         self.config = config
         self._shared: dict[str, Any] = {
             "num_train_timesteps": config.num_train_timesteps,
@@ -49,7 +46,7 @@ class DiffusionProcess:
             "prediction_type": config.prediction_type,
             "rescale_betas_zero_snr": config.prediction_type != "epsilon",
         }
-        self.schedule: Any = DDPMScheduler(**self._shared, clip_sample=False)
+        self.schedule: Any = diffusers_class("DDPMScheduler")(**self._shared, clip_sample=False)
 
     @property
     def signal(self) -> torch.Tensor:
@@ -153,6 +150,19 @@ class DiffusionProcess:
 
     # ---- sampling
 
+    def scale_of(self, guidance_scale: float | None) -> float:
+        """What is asked for, or `config.guidance_scale` for None.
+
+        Raises:
+            ValueError: below 0, or guidance of a model that was never without its condition.
+        """
+        scale = float(self.config.guidance_scale if guidance_scale is None else guidance_scale)
+        if not scale >= 0 or (scale != 1 and not self.config.condition_dropout):
+            raise ValueError(
+                f"guidance_scale is {scale:g}; at least 0 is needed, and 1 for a model that was trained without condition_dropout."
+            )
+        return scale
+
     @torch.no_grad()
     def sample(
         self,
@@ -180,15 +190,13 @@ class DiffusionProcess:
         Raises:
             ValueError: a number of steps outside 1..T, or guidance without `without`.
         """
-        from diffusers import DPMSolverMultistepScheduler
-
         steps = self.config.sampling_steps if steps is None else steps
-        scale = float(self.config.guidance_scale if guidance_scale is None else guidance_scale)
+        scale = self.scale_of(guidance_scale)
         if not 1 <= steps <= self.config.num_train_timesteps:
             raise ValueError(f"{steps} sampling steps; allowed is 1 to {self.config.num_train_timesteps}.")
         if scale != 1 and without is None:
             raise ValueError(f"guidance_scale is {scale}; the network without its condition is needed for guidance.")
-        solver: Any = DPMSolverMultistepScheduler(
+        solver: Any = diffusers_class("DPMSolverMultistepScheduler")(
             **self._shared, algorithm_type="dpmsolver++", solver_order=2, timestep_spacing="trailing"
         )
         solver.set_timesteps(steps)

@@ -1,7 +1,8 @@
 """ImageDecoder: a `MediaDecoder` of pictures. What codes leave out is drawn from noise of a seed.
 
-    codes (h w,) ─ rows one after another ─ (1, h, w) ┐
-    seed and codes ─ generator ─ noise ───────────────┴─ draw ─▶ (3, H, W) in 0..1
+    codes (h w,) ─ rows one after another ─ (1, h, w) ┬───────────────────────────┐
+                                                      └─ draft: the tokenizer's own picture, where there is one
+    seed and codes ─ generator ─ noise ───────────────────────────────────────────┴─ draw ─▶ (3, H, W) in 0..1
 
 Items are drawn one by one, each with noise of its own: a batch gives the very pictures of its items, and the same codes with the same
 seed the same picture.
@@ -15,9 +16,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from .configuration_image_decoder import ImageDecoderConfig
+from .image_draft import ImageDraft
 from .media_decoder import MediaDecoder
 
 
@@ -28,6 +31,39 @@ class ImageDecoder(MediaDecoder):
     main_input_name = "codes"
     modality = "image"
     _auto_class = "AutoModel"
+
+    def __init__(self, config: ImageDecoderConfig):
+        super().__init__(config)
+        told = config.draft_config
+        self.draft = None if told is None else ImageDraft(told, config.codebook_size).eval()
+
+    @property
+    @abstractmethod
+    def last_layer(self) -> Any:
+        """The convolution that says the pixels; with zeros in it, a decoder draws its draft."""
+
+    def take_draft(self, tokenizer: Any) -> None:
+        """The weights of the `ImageVqvae` that `config.draft_config` is of; what the decoder draws begins there."""
+        assert self.draft is not None
+        self.draft.take(tokenizer)
+        nn.init.zeros_(self.last_layer.weight)
+        nn.init.zeros_(self.last_layer.bias)
+
+    def train(self, mode: bool = True) -> "ImageDecoder":
+        """The draft keeps evaluation mode, whatever `mode` says."""
+        super().train(mode)
+        draft = getattr(self, "draft", None)
+        if draft is not None:
+            draft.eval()
+        return self
+
+    def draft_of(self, codes: torch.Tensor) -> torch.Tensor:
+        """The draft in the decoder's size, int64 (B, h, w) -> float32 (B, 3, H, W) in 0..1; any picture for codes that are left out."""
+        assert self.draft is not None
+        pixels = self.draft(codes.clamp(max=self.config.codebook_size - 1))
+        if tuple(pixels.shape[2:]) != self.config.shape:
+            pixels = F.interpolate(pixels, self.config.shape, mode="bilinear", align_corners=False, antialias=True)
+        return pixels
 
     @abstractmethod
     def draw(self, codes: torch.Tensor, generator: torch.Generator, **conditions: Any) -> torch.Tensor:

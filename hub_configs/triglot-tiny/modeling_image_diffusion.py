@@ -3,6 +3,7 @@
 Papers: DDPM (arXiv 2006.11239), concatenated conditions (SR3, arXiv 2104.07636), cross-attention (arXiv 2112.10752).
 
     codes (B, h, w) ─ embedding (B, d, h, w) ─ each as large as its pixels ─ (B, d, H', W') ┐
+    draft (B, 3, H, W), if any ─ patches are channels ─ (B, C, H', W') ─────────────────────┤
     pixels (B, 3, H, W) ─ patches are channels ─ (B, C, H', W') ─ noised ───────────────────┴─ UNet ─▶ (B, C, H', W')
 
 The codes of our own networks come as further channels: what a code says belongs into its place, where a convolution finds it without
@@ -25,6 +26,7 @@ from torch import nn
 from transformers.utils import ModelOutput
 
 from .configuration_image_diffusion import NETWORKS, ImageDiffusionConfig
+from .diffusers_parts import diffusers_class
 from .diffusion_process import DiffusionProcess, Network
 from .image_decoder import CodeEmbedding, ImageDecoder
 
@@ -84,6 +86,11 @@ class ImageDiffusion(ImageDecoder):
         built.unet.load_state_dict(theirs.state_dict())
         return built.float().eval()
 
+    @property
+    def last_layer(self) -> Any:
+        """The UNet's last convolution."""
+        return self.unet.conv_out
+
     @functools.cached_property
     def process(self) -> DiffusionProcess:
         """Noise, losses and samples."""
@@ -113,11 +120,20 @@ class ImageDiffusion(ImageDecoder):
 
             return attending
         spread = F.interpolate(told.permute(0, 3, 1, 2), size=self.config.signal_shape[1:], mode="nearest")
+        draft = None if self.draft is None else self._draft_signal(codes).to(spread.dtype)
+        seen = spread if draft is None else torch.cat([spread, draft], 1)
 
         def concatenating(noised: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-            return self.unet(torch.cat([noised.to(spread.dtype), spread], 1), steps).sample
+            said = self.unet(torch.cat([noised.to(seen.dtype), seen], 1), steps).sample
+            return said if draft is None else said + draft  # it says what differs from the draft
 
         return concatenating
+
+    def _draft_signal(self, codes: torch.Tensor) -> torch.Tensor:
+        """The draft as the network sees it, (B, C, H', W'); 0, which is the mean, where the codes are left out."""
+        known = (codes != self.code_embedding.left_out).flatten(1).all(1)
+        with torch.no_grad():
+            return self.signal_of(self.draft_of(codes)) * known[:, None, None, None]
 
     def forward(self, codes: torch.Tensor, pixel_values: torch.Tensor) -> ImageDiffusionOutput:
         """One step of training; steps, noise and whose codes are left out are drawn by torch's global generator.
@@ -154,27 +170,12 @@ class ImageDiffusion(ImageDecoder):
         Raises:
             ValueError: a number of steps that cannot be, or guidance of a model that was never without its codes.
         """
-        scale = float(self.config.guidance_scale if guidance_scale is None else guidance_scale)
-        if scale != 1 and not self.config.condition_dropout:
-            raise ValueError(
-                f"guidance_scale is {scale}; this {type(self).__name__} was trained without condition_dropout."
-            )
+        scale = self.process.scale_of(guidance_scale)
         without = self.network(torch.full_like(codes, self.code_embedding.left_out)) if scale != 1 else None
         noise = torch.randn((1, *self.config.signal_shape), generator=generator).to(codes.device)
         return self.pixels_of(
             self.process.sample(self.network(codes), noise, steps, without=without, guidance_scale=scale)
         )
-
-
-def diffusers_class(name: str) -> Any:
-    """A class of diffusers by its name."""
-    try:  # inside of `try`, so that files shipped with a checkpoint load where it is missing
-        import diffusers
-    except ImportError as error:
-        raise ImportError(
-            f'Pictures are drawn by networks of diffusers ({error}): pip install "triglot[images]", or diffusers.'
-        ) from error
-    return getattr(diffusers, name)
 
 
 def build_unet(settings: Mapping[str, Any]) -> nn.Module:
@@ -206,4 +207,4 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-__all__ = ["ImageDiffusion", "ImageDiffusionOutput", "build_unet", "diffusers_class", "plain_config"]
+__all__ = ["ImageDiffusion", "ImageDiffusionOutput", "build_unet", "plain_config"]

@@ -22,7 +22,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .configuration_latent_diffusion import LatentDiffusionConfig
-from .modeling_image_diffusion import ImageDiffusion, diffusers_class, plain_config
+from .diffusers_parts import diffusers_class
+from .modeling_image_diffusion import ImageDiffusion, plain_config
 
 SCHEDULE = (
     "num_train_timesteps",

@@ -32,6 +32,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_mel_diffusion import MelDiffusionConfig
+from .diffusers_parts import diffusers_class
 from .diffusion_process import DiffusionProcess, Network
 from .modeling_mel_vocoder import MelVocoder
 from .modeling_unit_vocoder import CodeTrunk, ConvNextBlock
@@ -40,6 +41,7 @@ from .speech_signal import log_mel
 from .voice import Voice
 
 FRAME_LIMIT = 4.0  # deviations; what is stiller or louder than that counts as that
+NORMALIZATION, EMBEDDINGS = "diffusers.models.normalization", "diffusers.models.embeddings"
 STEP_CHANNELS = 256  # sines and cosines that tell the step
 
 
@@ -61,28 +63,18 @@ class MelDiffusionOutput(ModelOutput):
     vocoder_loss: torch.Tensor | None = None
 
 
-def _layers() -> Any:
-    """diffusers' modules that the denoiser is built of: (attention, embeddings, normalization)."""
-    try:  # inside of `try`, so that files shipped with a checkpoint load where it is missing
-        from diffusers.models import attention, embeddings, normalization
-    except ImportError as error:
-        raise ImportError(
-            f'MelDiffusion is built of diffusers\' layers ({error}): pip install "triglot[images]", or diffusers.'
-        ) from error
-    return attention, embeddings, normalization
-
-
 class DenoiserBlock(nn.Module):
     """What lies around a patch, then an MLP; both scaled, shifted and gated by `told` (B, D). (B, P, D) -> (B, P, D)."""
 
     def __init__(self, config: MelDiffusionConfig):
         super().__init__()
-        attention, _, normalization = _layers()
         width, kernel = config.hidden_size, config.kernel_size
-        self.norm = normalization.AdaLayerNormZero(width)
+        self.norm = diffusers_class("AdaLayerNormZero", NORMALIZATION)(width)
         self.mixer = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=width)
         self.inner_norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.feed_forward = attention.FeedForward(width, mult=config.mlp_ratio, activation_fn="gelu-approximate")
+        self.feed_forward = diffusers_class("FeedForward", "diffusers.models.attention")(
+            width, mult=config.mlp_ratio, activation_fn="gelu-approximate"
+        )
 
     def forward(self, hidden: torch.Tensor, told: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         around, gate, shift, scale, inner_gate = self.norm(hidden, emb=told)
@@ -98,15 +90,16 @@ class Denoiser(nn.Module):
 
     def __init__(self, config: MelDiffusionConfig):
         super().__init__()
-        _, embeddings, normalization = _layers()
         self.patch, width, bands = config.patch_frames, config.hidden_size, config.num_mel_bins
         self.from_mean = config.prediction_type == "sample"
         self.read = nn.Linear(self.patch * (2 * bands + config.condition_size), width)
-        self.step_waves = embeddings.Timesteps(STEP_CHANNELS, flip_sin_to_cos=True, downscale_freq_shift=0)
-        self.step_embedding = embeddings.TimestepEmbedding(STEP_CHANNELS, width)
+        self.step_waves = diffusers_class("Timesteps", EMBEDDINGS)(
+            STEP_CHANNELS, flip_sin_to_cos=True, downscale_freq_shift=0
+        )
+        self.step_embedding = diffusers_class("TimestepEmbedding", EMBEDDINGS)(STEP_CHANNELS, width)
         self.voice = nn.Linear(config.voice_hidden_size, width)
         self.blocks: Any = nn.ModuleList(DenoiserBlock(config) for _ in range(config.num_hidden_layers))
-        self.norm = normalization.AdaLayerNormContinuous(width, width, elementwise_affine=False)
+        self.norm = diffusers_class("AdaLayerNormContinuous", NORMALIZATION)(width, width, elementwise_affine=False)
         self.head = nn.Linear(width, self.patch * bands)
 
     def forward(
@@ -319,11 +312,7 @@ class MelDiffusion(SpectralVoiceDecoder):
         guidance_scale: float | None = None,
     ) -> torch.Tensor:
         """Codes int64 (T,) and a voice (V,) -> frames float32 (N, M), in deviations from the voice; see `decode`."""
-        config, scale = self.config, float(self.config.guidance_scale if guidance_scale is None else guidance_scale)
-        if scale < 0 or (scale != 1 and not config.condition_dropout):
-            raise ValueError(
-                f"guidance_scale is {scale:g}; at least 0 is needed, and 1 for a decoder that was trained without condition_dropout."
-            )
+        config, scale = self.config, self.process.scale_of(guidance_scale)
         codes, told = codes.to(self.device), self.voice_mlp(self.standard_voices(voice.to(self.device)[None]))
         known = self.known_of(codes, told)
         generator = torch.Generator("cpu").manual_seed(seed)

@@ -3,7 +3,7 @@
 Paper: VQGAN (arXiv 2012.09841), whose decoder this is, told the codes of any tokenizer; noise stands for what they leave out.
 
     codes (B, h, w) ─ embedding (B, d, h, w) ┐
-    noise           (B, n, h, w) ────────────┴─ decoder of diffusers ─ channels are patches ─▶ pixels (B, 3, H, W)
+    noise           (B, n, h, w) ────────────┴─ decoder of diffusers ─ channels are patches ─ + draft, if any ─▶ pixels (B, 3, H, W)
 
 diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
 
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from transformers.utils import ModelOutput
 
 from .configuration_image_gan import ImageGanConfig
+from .diffusers_parts import diffusers_class
 from .image_decoder import CodeEmbedding, ImageDecoder
 
 
@@ -53,7 +54,7 @@ class ImageGan(ImageDecoder):
         super().__init__(config)
         self.code_embedding = CodeEmbedding(config)
         depth = len(config.block_out_channels)
-        self.generator: Any = _decoder_class()(
+        self.generator: Any = diffusers_class("Decoder", "diffusers.models.autoencoders.vae")(
             in_channels=config.code_dim + config.noise_channels,
             out_channels=3 * config.patch_size**2,
             up_block_types=("UpDecoderBlock2D",) * depth,
@@ -65,15 +66,16 @@ class ImageGan(ImageDecoder):
         self.post_init()
 
     @property
-    def last_weight(self) -> torch.Tensor:
-        """That of the last convolution; where the gradients of two losses of the pixels are compared."""
-        return self.generator.conv_out.weight
+    def last_layer(self) -> Any:
+        """The last convolution; at its weight the gradients of two losses of the pixels are compared."""
+        return self.generator.conv_out
 
     def pixels_of(self, codes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """int64 (B, h, w) and float (B, n, h, w) -> float32 (B, 3, H, W), about 0..1."""
         told = self.code_embedding(codes).permute(0, 3, 1, 2)
         drawn = self.generator(torch.cat([told, noise.to(told)], 1))
-        return F.pixel_shuffle(drawn.float(), self.config.patch_size) * 0.5 + 0.5
+        start = 0.5 if self.draft is None else self.draft_of(codes)
+        return F.pixel_shuffle(drawn.float(), self.config.patch_size) * 0.5 + start
 
     def forward(self, codes: torch.Tensor, pixel_values: torch.Tensor) -> ImageGanOutput:
         """One step of training; the noise is drawn by torch's global generator.
@@ -96,16 +98,6 @@ class ImageGan(ImageDecoder):
         """int64 (1, h, w) -> (1, 3, H, W)."""
         noise = torch.randn((1, self.config.noise_channels, *self.grid), generator=generator)
         return self.pixels_of(codes, noise.to(codes.device))
-
-
-def _decoder_class() -> Any:
-    try:  # inside of `try`, so that files shipped with a checkpoint load where it is missing
-        from diffusers.models.autoencoders.vae import Decoder
-    except ImportError as error:
-        raise ImportError(
-            f'ImageGan is built around a decoder of diffusers ({error}): pip install "triglot[images]", or diffusers.'
-        ) from error
-    return Decoder
 
 
 __all__ = ["ImageGan", "ImageGanOutput"]

@@ -108,6 +108,11 @@ class ImageSuperResolution(ImageDecoder):
             self.base.eval()
         return self
 
+    @property
+    def last_layer(self) -> Any:
+        """Of the last stage."""
+        return self.stages[-1].conv_out
+
     @functools.cached_property
     def process(self) -> DiffusionProcess:
         """Noise, losses and samples of every stage."""

@@ -61,7 +61,7 @@ def test_the_adversary_pulls_as_much_as_the_pixels_do(image_tokenizer):
     grads = []
     for made in (None, duel.discriminator(output.pixels)):
         loss = duel.generator_loss(output, None, made, {})
-        grads.append(torch.autograd.grad(loss, model.last_weight, retain_graph=True)[0])
+        grads.append(torch.autograd.grad(loss, model.last_layer.weight, retain_graph=True)[0])
     assert float((grads[1] - grads[0]).norm() / grads[0].norm()) == pytest.approx(0.8, rel=0.02)
 
 

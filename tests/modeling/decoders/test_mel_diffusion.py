@@ -207,6 +207,6 @@ def test_frames_stay_within_their_limit():
 
 
 def test_without_diffusers_the_error_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "diffusers.models", None)
+    monkeypatch.setitem(sys.modules, "diffusers.models.normalization", None)
     with pytest.raises(ImportError, match="triglot\\[images\\]"):
         smoke_decoder()
