@@ -73,6 +73,9 @@ def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="images: of these rows (default: test)")
     parser.add_argument("--pictures", type=int, default=300, help="images: how many (default: 300)")
     parser.add_argument("--side", type=int, default=64, help="images: pixels of the scenes (default: 64)")
+    parser.add_argument(
+        "--captioner", help="images: checkpoint that describes what each tokenizer draws of the scenes (default: none)"
+    )
     parser.add_argument("--sentences", type=int, default=20, help="held-out sentences in each language (default: 20)")
     parser.add_argument(
         "--voices", type=int, default=4, help="voices of training, and as many that none heard (default: 4)"
@@ -108,7 +111,12 @@ def add_decoder_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_image_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `triglot evaluate image-decoder`."""
-    parser.add_argument("decoders", nargs="+", metavar="NAME=FOLDER", help="image decoders, each under a name")
+    parser.add_argument(
+        "decoders",
+        nargs="*",
+        metavar="NAME=FOLDER",
+        help="image decoders, each under a name (default: the tokenizer alone)",
+    )
     parser.add_argument("--tokenizer", required=True, help="folder of the image tokenizer whose codes they draw")
     parser.add_argument(
         "--classifier",

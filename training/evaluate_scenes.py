@@ -5,12 +5,17 @@ picture  ─ scene_checker ─▶ scene ─┴─ the scene of the row, told fro
 """
 
 import difflib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from datasets import Dataset
+from transformers import pipeline
 
-from .data.scenes import LATER_LANGUAGES, SCENE_LANGUAGES, parse_scene
+from ..processing.errors import TriglotError
+from .data.picture_rows import as_image
+from .data.scenes import LATER_LANGUAGES, SCENE_LANGUAGES, Scene, parse_scene
 from .evaluate_models import Answer
 from .evaluate_questions import PICTURE_COLUMN, Asked, EvaluationTask
 from .scene_checker import shows
@@ -43,5 +48,37 @@ def scene_score(task: EvaluationTask, asked: Asked, answer: Answer, printed: str
     caption: Any = printed if printed is not None else ""
     orders = [one.sentence(asked.source_language) for one in (scene, scene.turned)]
     nearer = max(orders, key=lambda order: difflib.SequenceMatcher(None, order.split(), caption.split()).ratio())
-    right = parse_scene(caption, asked.source_language) in (scene, scene.turned)
-    return SceneScore(float(right), nearer)
+    return SceneScore(float(tells(caption, asked.source_language, scene)), nearer)
+
+
+def tells(caption: str, language: str, scene: Scene) -> bool:
+    """Whether a caption has the whole scene right, told from either object."""
+    return parse_scene(caption, language) in (scene, scene.turned)
+
+
+def captions_right(
+    checkpoint: str, scenes: Sequence[Scene], batch_size: int = 25
+) -> Callable[[Sequence[torch.Tensor]], float]:
+    """How well a checkpoint still sees what pictures of these scenes show: pictures (3, H, W) in 0..1 -> share of whole scenes right.
+
+    Args:
+        checkpoint: Folder or Hub id of one that captions; asked in its first language of the demo world.
+        scenes: What the pictures will show, in their order.
+        batch_size: Pictures at a time.
+
+    Raises:
+        TriglotError: a checkpoint that cannot see, or knows none of the demo world's languages.
+    """
+    see: Any = pipeline("task-chain", model=checkpoint)
+    known = [code for code in see.processor.languages if code in (*SCENE_LANGUAGES, *LATER_LANGUAGES)]
+    if not known:
+        raise TriglotError(
+            f"{checkpoint!r} knows {', '.join(see.processor.languages)}; scenes are described in {', '.join(SCENE_LANGUAGES)}."
+        )
+
+    def score(pictures: Sequence[torch.Tensor]) -> float:
+        images = [as_image(picture) for picture in pictures]
+        found = see(images, tasks="CAPTION", language=known[0], batch_size=batch_size)
+        return sum(tells(steps[0]["text"], known[0], scene) for steps, scene in zip(found, scenes)) / len(scenes)
+
+    return score

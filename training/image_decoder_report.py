@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image as Pictures
 from tqdm.auto import tqdm
 
 from ..modeling.decoders.image_decoder import ImageDecoder
@@ -27,7 +26,7 @@ from ..processing.errors import TriglotError
 from ..version import __version__
 from .card_report import write_cards
 from .data.load_rows import open_whole_rows
-from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
+from .data.picture_rows import ImageRows, as_image, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
 from .image_decoder_run import codes_tokenizer, fit_of
@@ -83,11 +82,6 @@ COLUMNS = {  # field: (title, factor, digits)
     "parameters": ("parameters, M", 1, 2),
 }
 PANELS = {"psnr": "more", "ssim": "more", "fid": "less", "score": "more", "seconds": "less"}
-
-
-def as_image(picture: torch.Tensor) -> Pictures.Image:
-    """float (3, H, W) in 0..1 -> an RGB picture."""
-    return Pictures.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
 
 
 def measure_image_decoder(
@@ -169,17 +163,21 @@ def report_image_decoders(
         classifier: Gives features; None leaves FID out.
 
     Raises:
-        TriglotError: a decoder of another tokenizer's codes, or fewer than 2 pictures.
+        TriglotError: a decoder of another tokenizer's codes, fewer than 2 pictures, or nothing that draws.
     """
     for name, decoder in decoders.items():  # all are looked at before the first is measured
         if decoder.fingerprint and decoder.fingerprint != tokenizer.fingerprint:
             raise TriglotError(f"The decoder {name!r} was trained on codes of another tokenizer.")
+    drawing: dict[str, Any] = {"tokenizer": tokenizer} if isinstance(tokenizer, ImageAutoencoder) else {}
+    drawing |= decoders
+    if not drawing:
+        raise TriglotError(
+            f"A {type(tokenizer).__name__} does not draw; name an image decoder of its codes as NAME=FOLDER."
+        )
     shown = pictures((side, side))
     if len(shown) < 2:
         raise TriglotError(f"{len(shown)} pictures came; at least 2 are needed.")
     codes = tokenizer.encode(shown)
-    drawing: dict[str, Any] = {"tokenizer": tokenizer} if isinstance(tokenizer, ImageAutoencoder) else {}
-    drawing |= decoders
     cards, sheet = [], {}
     for name, decoder in drawing.items():
         shape = decoder.config.shape

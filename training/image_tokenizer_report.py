@@ -28,6 +28,7 @@ from .card_report import write_cards
 from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
+from .evaluate_scenes import captions_right
 from .image_metrics import psnr, ssim
 from .tokenizer_metrics import code_use
 
@@ -226,13 +227,19 @@ def run(arguments: argparse.Namespace, tokenizers: Mapping[str, MediaTokenizer])
         raise TriglotError("--decoder and --judge are for speech tokenizers; these are of images.")
     if arguments.pictures < 1:
         raise TriglotError(f"pictures is {arguments.pictures}; at least 1 is needed.")
+    score = None
     if arguments.rows:
+        if arguments.captioner:
+            raise TriglotError("--captioner is scored by the scenes it describes; leave --rows out.")
         rows = open_whole_rows(arguments.rows, arguments.split)
         found = ImageRows(rows)
         pictures = [found[index] for index in range(min(len(found), arguments.pictures))]
         what = f"pictures of {Path(arguments.rows).name}"
     else:
         pictures, what = scene_pictures(arguments.pictures, arguments.side, arguments.seed), "held-out scenes"
-    cards = report_image_tokenizers(tokenizers, pictures, arguments.out, what=what)
+        if arguments.captioner:
+            score = captions_right(arguments.captioner, held_out_scenes(arguments.pictures, arguments.seed))
+            what = f"held-out scenes; score: share that {Path(arguments.captioner).name} describes rightly from what is drawn"
+    cards = report_image_tokenizers(tokenizers, pictures, arguments.out, what=what, score=score)
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return cards

@@ -101,6 +101,11 @@ def test_the_command_line(image_tokenizer, classifier, tmp_path, capsys):
     assert main([*command, "--rows", str(tmp_path / "rows")]) == 0
     told = capsys.readouterr().out
     assert "4 pictures of rows" in told and "FID |" not in told and "scene right" not in told
+    alone = ["evaluate", "image-decoder", "--tokenizer", str(image_tokenizer), "--side", "16", "--pictures", "3"]
+    assert main([*alone, "--out", str(tmp_path / "alone")]) == 0
+    assert [card["name"] for card in json.loads((tmp_path / "alone" / "results.json").read_text())["decoders"]] == [
+        "tokenizer", "originals",
+    ]  # fmt: skip
     assert main([*command, "--pictures", "1"]) == 1
     assert main([*command, "--classifier", str(image_tokenizer)]) == 1
     assert "no scene classifier" in capsys.readouterr().err
@@ -112,6 +117,11 @@ def test_codes_of_another_tokenizer_are_refused(image_tokenizer, tmp_path):
     with pytest.raises(TriglotError, match="'other' was trained on codes of another"):
         report_image_decoders(decoders, tokenizer, tmp_path / "card", scenes_at(held_out_scenes(2)), side=16)
     assert not (tmp_path / "card").exists()
+
+
+def test_a_tokenizer_that_does_not_draw_needs_a_decoder(tmp_path):
+    with pytest.raises(TriglotError, match="A Linear does not draw; name an image decoder"):
+        report_image_decoders({}, torch.nn.Linear(1, 1), tmp_path / "card", scenes_at(held_out_scenes(2)), side=16)
 
 
 def test_facts_are_told_from_the_upper_or_left_object():

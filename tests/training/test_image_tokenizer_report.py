@@ -1,6 +1,7 @@
 """The report card of image tokenizers, on ones whose marks are known."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from triglot.modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
 from triglot.modeling.tokenizers.modeling_image_dvae import ImageDvae
 from triglot.processing.errors import TriglotError
 from triglot.training.data.picture_rows import held_out_scenes
+from triglot.training.evaluate_scenes import captions_right
 from triglot.training.image_tokenizer_report import measure_image_tokenizer, report_image_tokenizers, scene_pictures
 
 SIZES = {
@@ -101,6 +103,19 @@ def test_the_command_line(tmp_path, capsys):
     assert main([*command, "--judge", "x"]) == 1
     assert "these are of images" in capsys.readouterr().err
     assert main([*command, "--pictures", "0"]) == 1
+
+
+def test_a_captioner_reads_what_is_drawn(tmp_path, capsys):
+    tiny = Path(__file__).resolve().parents[2] / "hub_configs" / "triglot-tiny"
+    command = ["evaluate", "tokenizer", f"tiny={tiny / 'image_tokenizer'}", "--captioner", str(tiny)]
+    assert main([*command, "--out", str(tmp_path / "card"), "--pictures", "12"]) == 0
+    assert "score: share that triglot-tiny describes rightly" in capsys.readouterr().out
+    [card] = json.loads((tmp_path / "card" / "results.json").read_text())["tokenizers"]
+    assert min(card["score"], card["original_score"]) > 0.8
+    grey = [torch.full((3, 64, 64), 0.9)] * 4
+    assert captions_right(str(tiny), held_out_scenes(4))(grey) == 0.0
+    assert main([*command, "--out", str(tmp_path / "other"), "--rows", "any"]) == 1
+    assert "leave --rows out" in capsys.readouterr().err
 
 
 def test_speech_and_images_do_not_mix(tmp_path, capsys, random_checkpoint):

@@ -95,3 +95,8 @@ def as_tensor(picture: Pictures.Image) -> torch.Tensor:
     """An RGB picture as float32 (3, H, W) in 0..1."""
     pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
     return pixels.permute(2, 0, 1).float() / 255
+
+
+def as_image(picture: torch.Tensor) -> Pictures.Image:
+    """The way back of `as_tensor`."""
+    return Pictures.fromarray((picture * 255).round().byte().permute(1, 2, 0).numpy())
