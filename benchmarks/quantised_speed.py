@@ -130,8 +130,8 @@ def questions(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     else:
         rows = demo_world(
             DemoWorldArguments(
-                sentences=-(-arguments.sentences // len(PAIRS)), phrases=True, held_out=True, speakers="", voices="held_out",
-                directions="ring",
+                sentences=-(-arguments.sentences // len(PAIRS)), phrases=True, languages="en es hi", held_out=True, speakers="",
+                voices="held_out", directions="ring",
             ),
             seed=1,
         )  # fmt: skip
