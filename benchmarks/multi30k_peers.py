@@ -1,4 +1,4 @@
-"""Peers of `triglot train multi30k_speech`, from nothing on the same sentences and voices, for the same minutes.
+"""Peers of `triglot train multi30k_speech`, from nothing on the same sentences and voices, for as many seconds as `--seconds` says.
 
     speech    log-mel frames of the first language in (transformers' Whisper)                              -> ASR, AST
     text      encoder and decoder for text (transformers' MBart), from and to the first language           -> MT
@@ -7,7 +7,9 @@
     python benchmarks/multi30k_peers.py --folder multi30k --text-tokenizer runs/multi30k_speech/text_tokenizer --seconds 180 --out peers
 
 writes OUT/speech.json and OUT/text.json, what they make of the test captions (greedily, as `triglot evaluate` decodes), and prints WER
-and BLEU. `--what` runs one of the two. The learning rate follows the clock: cosine to 0 when the time is up.
+and BLEU. `--what` runs one of the two. The learning rate follows the clock: cosine to 0 when the time is up. The speech model hears as many
+utterances by other voices and through recording conditions as Triglot's encoder does (`--augmented-share`). Speaking and reading the test are not
+counted. The defaults are of the size of `multi30k_speech`; training/recipes/multi30k_speech_small_test.yaml has the command for two CPU cores.
 """
 
 import argparse
@@ -35,6 +37,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from triglot.processing.audio_io import resample
 from triglot.processing.languages import language_name
+from triglot.training.data.augment import RecordingConditions, resample_voice
 from triglot.training.data.demo_world import speak
 from triglot.training.data.spoken_text import SpokenTextArguments, parallel_sentences, speaker_of
 from triglot.training.metrics import Bleu, WordErrorRate
@@ -57,6 +60,14 @@ def _sound(arguments: SpokenTextArguments, language: str, number: int) -> np.nda
     text = parallel_sentences(arguments)[number][language]
     wave, rate = speak(text, language, speaker_of(arguments, 0, number))
     return (resample(wave, rate, RATE).clip(-1, 1) * 32767).astype(np.int16)
+
+
+def heard(wave: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """The int16 wave itself, or in this share of cases by another voice in another room, as `train_encoder` has it."""
+    if rng.random() >= share:
+        return wave
+    other = resample_voice(wave.astype(np.float32) / 32767, rng)
+    return (RecordingConditions.draw(rng).apply(other, RATE, rng) * 32767).astype(np.int16)
 
 
 class LogMel:
@@ -212,11 +223,12 @@ def text_peer(arguments: argparse.Namespace, texts: Texts, device: torch.device)
 
     written = {f"{s}-{t}": translate([row[s] for row in tests], s, t) for s, t in directions}
     result = {"parameters": model.num_parameters(), "steps": steps, "MT": written}
-    heard = Path(arguments.out) / "speech.json"
-    while arguments.await_speech and not heard.is_file():
+    written_down = Path(arguments.out) / "speech.json"
+    end = time.monotonic() + arguments.await_speech
+    while time.monotonic() < end and not written_down.is_file():
         time.sleep(0.5)
-    if heard.is_file():
-        lines = json.loads(heard.read_text(encoding="utf-8"))["ASR"][first]
+    if written_down.is_file():
+        lines = json.loads(written_down.read_text(encoding="utf-8"))["ASR"][first]
         result["cascade"] = {f"{first}-{other}": translate(lines, first, other) for other in others}
     return result
 
@@ -242,7 +254,7 @@ def speech_peer(arguments: argparse.Namespace, texts: Texts, device: torch.devic
     tags = {first: texts.tag("ASR", first), **{other: texts.tag("AST", first, other) for other in others}}
 
     def batches() -> Iterator[dict[str, Any]]:
-        rng = random.Random(arguments.seed)
+        rng, noise = random.Random(arguments.seed), np.random.default_rng(arguments.seed)
         items = [(number, target) for number in kept for target in tags]
         while True:
             rng.shuffle(items)
@@ -250,7 +262,9 @@ def speech_peer(arguments: argparse.Namespace, texts: Texts, device: torch.devic
                 group = items[start : start + arguments.speech_batch_size]
                 outputs = [rows[number][target] for number, target in group]
                 yield {
-                    "input_features": features([waves[number] for number, _ in group]),
+                    "input_features": features(
+                        [heard(waves[number], arguments.augmented_share, noise) for number, _ in group]
+                    ),
                     **texts.targets([tags[target] for _, target in group], outputs, device),
                 }
 
@@ -290,7 +304,11 @@ def main() -> None:
     parser.add_argument("--languages", default="en de fr cs")
     parser.add_argument("--what", default="speech text", help="peers, one after the other")
     parser.add_argument(
-        "--await-speech", action="store_true", help="another process makes speech.json for the cascade"
+        "--await-speech",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="so long at most, until another process has made speech.json for the cascade",
     )
     parser.add_argument("--seconds", type=float, default=180.0, help="of training, each")
     parser.add_argument("--sentences", type=int, default=0, help="of each split; 0 for all")
@@ -301,6 +319,9 @@ def main() -> None:
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--batch-size", type=int, default=256, help="sentence pairs")
     parser.add_argument("--speech-batch-size", type=int, default=64, help="utterances")
+    parser.add_argument(
+        "--augmented-share", type=float, default=0.3, help="of utterances by other voices, in other rooms"
+    )
     parser.add_argument("--learning-rate", type=float, default=7e-4)
     parser.add_argument("--workers", type=int, default=2, help="processes that speak")
     parser.add_argument("--seed", type=int, default=0)
@@ -309,6 +330,8 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     texts = Texts(AutoTokenizer.from_pretrained(arguments.text_tokenizer))
     Path(arguments.out).mkdir(parents=True, exist_ok=True)
+    for what in arguments.what.split():
+        (Path(arguments.out) / f"{what}.json").unlink(missing_ok=True)  # of an older run
     for what in arguments.what.split():
         result = {"speech": speech_peer, "text": text_peer}[what](arguments, texts, device)
         file = Path(arguments.out) / f"{what}.json"

@@ -78,6 +78,9 @@ def test_recordings_go_round_the_languages_or_come_from_the_first(folder):
     first = spoken_text(arguments_for(folder, directions="first", recordings=2))
     assert [row["target_language"] for row in first] == ["de", "fr"] * 2
     assert first[0]["audio"]["bytes"] == first[1]["audio"]["bytes"] != first[2]["audio"]["bytes"]
+    both = spoken_text(arguments_for(folder, directions="both", recordings=1))
+    pairs = [(row["source_language"], row["target_language"]) for row in both]
+    assert pairs == [("en", "de"), ("en", "fr"), ("de", "en"), ("fr", "en")]
 
 
 def test_two_processes_speak_as_one(folder):

@@ -30,6 +30,7 @@ from .token_rows import cached_tokenizer, encode_wave
 DIRECTIONS = {
     "ring": "each language into the next, another one each line",
     "first": "the first language into each of the others",
+    "both": "that, and each of the others into the first",
 }
 
 
@@ -42,7 +43,7 @@ class SpokenTextArguments:
     languages: str = "en de"  # ISO codes; the first is the one that others are paired with
     sentences: int = 0  # the first so many; 0 for all
     recordings: int = 0  # sentences that are kept as sound, for what is trained on sound; 0 for all
-    directions: str = "ring"  # of the recordings; or "first"
+    directions: str = "ring"  # of the recordings; or "first", "both"
     spoken_pairs: int = 1  # of the token rows: besides the first language, a sentence is spoken in so many others
     voices: str = "training"  # or "held_out"
     workers: int = 1  # processes that speak the recordings
@@ -128,6 +129,8 @@ def _recordings(arguments: SpokenTextArguments, seed: int, number: int) -> list[
     pairs = [(languages[0], other) for other in languages[1:]]
     if arguments.directions == "ring":
         pairs = [(languages[number % len(languages)], languages[(number + 1) % len(languages)])]
+    if arguments.directions == "both":
+        pairs += [(other, first) for first, other in pairs]
     speaker = speaker_of(arguments, seed, number)
     sound = {source: sound_file(texts[source], source, speaker, "FLAC") for source in {source for source, _ in pairs}}
     return [
