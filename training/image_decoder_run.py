@@ -173,7 +173,7 @@ def fit_image_decoder(
         parts: Fields of the decoder's output that are logged.
         seed: Of weights, crops, noise, scenes and the order of the data.
         inputs: Fingerprints of what else it is built on.
-        built_on: {what: folder or Hub id} of the same, for its card.json.
+        built_on: That of `save_whole`.
 
     Returns:
         `output_dir`, complete.
@@ -188,7 +188,7 @@ def fit_image_decoder(
         begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, seed=seed,
         checkpoint=begun.checkpoint,
     )  # fmt: skip
-    return save_trained(trained, output_dir, arguments, built_on or {})
+    return save_trained(trained, output_dir, arguments, built_on)
 
 
 def built(build: Callable[[MediaTokenizer], Any], tokenizer: MediaTokenizer) -> Any:

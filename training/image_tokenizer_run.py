@@ -141,7 +141,7 @@ def run_training(
         parts: Fields of the losses that are logged.
         seed: Of the run.
         checkpoint: Of `open_run`.
-        built_on: {what: folder or Hub id} that was there before.
+        built_on: That of `save_whole`.
 
     Returns:
         `output_dir`, complete.
@@ -158,7 +158,7 @@ def run_training(
         in_training, pictures, collate, output_dir, arguments, parts, facts, seed=seed, checkpoint=checkpoint,
         callbacks=[_TellsStep(in_training)],
     )  # fmt: skip
-    return save_trained(trained.tokenizer, output_dir, arguments, built_on or {})
+    return save_trained(trained.tokenizer, output_dir, arguments, built_on)
 
 
 def told_pictures(pictures: ImageRows | DrawnScenes, arguments: PictureRunArguments) -> str:

@@ -188,9 +188,9 @@ def fit_fastspeech2(
         "parameters": f"{sum(weight.numel() for weight in model.parameters()):,}",
         "of the vocoder": f"{sum(weight.numel() for weight in model.vocoder.parameters()):,}",
     }
-    built_on = dict(built_on or {})
     if arguments.acoustic_model:
-        built_on["acoustic_model"] = arguments.acoustic_model
+        if built_on is not None:
+            built_on = {**built_on, "acoustic_model": arguments.acoustic_model}
         facts["weights that found no place"] = ", ".join(left)
     train_and_report(trainer, last, arguments, facts)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model)

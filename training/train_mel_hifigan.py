@@ -271,7 +271,7 @@ def fit_finetuned(
     seed: int = 0,
     built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
-    """`finetune_vocoder` with tokenizer and decoder as objects; the decoder becomes the new one. `built_on` names its folder, for the card."""
+    """`finetune_vocoder` with tokenizer and decoder as objects; the decoder becomes the new one, `built_on` names its folder for the card."""
     check_speech(dataset)
     if decoder.fingerprint != tokenizer.fingerprint:
         raise TriglotError("The decoder was trained on codes of another tokenizer; give its own.")
@@ -286,12 +286,12 @@ def fit_finetuned(
     model = SpectrumVocoder(decoder.vocoder, decoder.config)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
     decoder.vocoder = trained.vocoder.requires_grad_(False)
-    _save(decoder, output_dir, arguments, built_on or {})
+    _save(decoder, output_dir, arguments, built_on)
     return output_dir
 
 
 def _save(
-    model: Any, output_dir: Path, arguments: VocoderRunArguments, built_on: Mapping[str, str | os.PathLike]
+    model: Any, output_dir: Path, arguments: VocoderRunArguments, built_on: Mapping[str, str | os.PathLike] | None
 ) -> None:
     """By one process alone."""
     if int(os.environ.get("RANK", 0)) == 0:
