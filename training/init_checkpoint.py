@@ -142,6 +142,7 @@ def init_checkpoint(
     if arguments.plan_only:
         return None
 
+    record = _record(arguments, seed, license)  # what cannot be read is told now
     scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
     codec_units = None
     units: MediaTokenizer
@@ -182,7 +183,7 @@ def init_checkpoint(
         processor.save_pretrained(partial)
         if codec_units is not None and units is not codec_units:
             codec_units.save_pretrained(partial / "speech_codec")
-        card_beside(out, partial, _record(arguments, seed, license))
+        card_beside(out, partial, record)
     shutil.rmtree(scratch, ignore_errors=True)
     return out
 
