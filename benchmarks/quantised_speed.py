@@ -4,7 +4,7 @@
 
 Each way translates the same held-out sentences by voices that no training heard, speech to speech with all texts between, one at
 a time. All in one process, sentence by sentence in turn; the best of the rounds counts for time, the last for words. With
-torchao (`pip install "triglot[quant]"`) the ways that need it are there as well. `--cpu-time` counts the processor's seconds
+torchao (`pip install torchao`) the ways that need it are there as well. `--cpu-time` counts the processor's seconds
 instead of the clock's, for machines that others share; with one thread (`OMP_NUM_THREADS=1`) both are the same on an idle one.
 """
 

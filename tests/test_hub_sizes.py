@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 import torch
+import yaml
+from environments import ROOT
 from sizes_testing import SIZES, build_twin, read, run_every_task, same_layout, save_text_tokenizer
 from transformers import AutoConfig, AutoModel, AutoProcessor
 
@@ -13,7 +15,9 @@ from triglot.checkpoint_check import card_problems
 from triglot.cli import parse
 from triglot.training.data.sources import load_sources
 from triglot.training.describe import as_text, describe
+from triglot.training.memory_plan import TrainingSetup
 from triglot.training.run_assembly import load_assembly
+from triglot.training.throughput import training_tokens
 
 PUBLISHED = {
     "triglot-1.7b": 1_720_574_976,
@@ -93,6 +97,26 @@ def test_the_card_says_that_there_are_no_weights_and_what_describe_says(size):
         parse(command.split())
     for part in load_assembly(size / "recipe.yaml").parts.values():
         assert part in card or not re.fullmatch(r"[\w-]+/[\w.-]+", part), part
+
+
+def test_the_plan_is_what_its_command_makes(size):
+    card, stage = (
+        (size / "README.md").read_text(encoding="utf-8"),
+        load_assembly(size / "recipe.yaml").stages["finetune"],
+    )
+    [launch] = re.findall(r"`(accelerate launch [^`]*)`", card)
+    config_file = yaml.safe_load((ROOT / re.search(r"--config_file (\S+)", launch)[1]).read_text())
+    said = re.search(r"--num_processes (\d+)", launch)
+    gpus = int(said[1]) if said else config_file["num_processes"]
+    ids = gpus * stage.batch_size * stage.accumulation * stage.pack_length * stage.max_steps
+    config = AutoConfig.from_pretrained(size).text_config
+    setup = TrainingSetup(length=stage.pack_length, gradient_checkpointing=stage.gradient_checkpointing)
+    speed = training_tokens(int(re.search(r"P = ([\d,]+)", card)[1].replace(",", "")), config, setup, gpus)
+    [(planned, many, hours)] = re.findall(
+        r"\*\*Hours\*\*: ([\d.]+)B ids.*; (\d+) H100s read them in about ([\d.]+) hours", card
+    )
+    assert (float(planned), int(many)) == (round(ids / 1e9, 1), gpus)
+    assert float(hours) == pytest.approx(ids / speed / 3600, abs=0.051)
 
 
 def test_its_small_twin_does_every_task(size, tmp_path):

@@ -1,5 +1,6 @@
 """The README: its Python snippets and the lines of its tables run, its set-up blocks are one command each."""
 
+import fnmatch
 import random
 import re
 
@@ -80,6 +81,12 @@ def test_the_tree_names_files_that_exist():
     tree = README.split("## The files")[1].split("```")[1]
     for pattern in re.findall(r"[\w*./]+\.(?:py|yaml)", tree):
         assert list(ROOT.rglob(pattern.lstrip("./"))), pattern
+    names = [pattern.rpartition("/")[2] for pattern in re.findall(r"[\w*./]+\.py", tree)]
+    for path in (*(ROOT / "training").rglob("*.py"), *(ROOT / "triglot").rglob("*.py")):
+        told = path.name.startswith("__") or any(fnmatch.fnmatchcase(path.name, name) for name in names)
+        assert told, f"{path.name} is missing in the README's tree"
+    lines = re.findall(r"^ *[\w*/]+\.(?:py|yaml).*$", tree, re.M)
+    assert len({line.split()[0] for line in lines}) == len(lines)  # none twice
     for path in shipped_files():
         stem = re.sub(r"^(configuration|modeling)_(?!triglot)", "*_", path.name)
         stem = "pipeline_*.py" if stem.startswith("pipeline_") else stem
@@ -93,4 +100,7 @@ def test_no_machine_paths_or_hosts_in_the_tree():
     for name in filter(None, files.split("\0")):
         path = ROOT / name
         if path.suffix in (".py", ".md", ".yaml", ".cfg", ".toml", ".txt", ".json") and path.is_file():
-            assert not re.search(r"/(home|root|work)/\w|//pypi\.", path.read_text(encoding="utf-8")), name
+            text = path.read_text(encoding="utf-8")
+            assert not re.search(r"/(home|root|work)/\w|//pypi\.", text), name
+            unpublished = re.search(r"pip install .?triglot\b", text)  # anybody may take the name
+            assert not unpublished or name.startswith("hub_configs/triglot-tiny/"), name

@@ -14,6 +14,7 @@ from transformers import AutoModel, AutoProcessor
 
 from triglot import TriglotError
 from triglot.cli import main, parse
+from triglot.training.card_record import Part, read_record
 from triglot.training.train_decoder import main as train_decoder
 
 GUIDE = (ROOT / "docs" / "swap_a_decoder.md").read_text(encoding="utf-8")
@@ -54,6 +55,7 @@ def test_the_guide_runs(tmp_path, monkeypatch):
     assert torch.equal(kept.codecs.speech_tokenizer.centroids, names["processor"].codecs.speech_tokenizer.centroids)
     assert parse(report[1:]).decoders == ["old=hub_configs/triglot-tiny/speech_decoder", "new=my_decoder"]
     assert main(card[1:]) == 0 and "license: apache-2.0" in (tmp_path / "mine" / "README.md").read_text()
+    assert read_record("mine").parts["speech_decoder"] == Part()  # trained from nothing, as the rest was
 
     new.config.fingerprint = "another"
     with pytest.raises(TriglotError, match="Codes of another tokenizer"):

@@ -233,7 +233,7 @@ def _draw(found: Sequence[PairRecall], middle: Mapping[str, np.ndarray], path: P
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise TriglotError('report.png needs matplotlib: pip install "triglot[demo]"') from error
+        raise TriglotError("report.png needs matplotlib: pip install matplotlib") from error
 
     figure = Figure(figsize=(11, 4.5), dpi=110, layout="constrained")
     curves, plane = figure.subplots(1, 2)

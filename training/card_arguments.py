@@ -15,6 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "one under the name of a --report stands beside it",
     )  # fmt: skip
     parser.add_argument(
+        "--part", nargs="+", default=[], metavar="NAME=FOLDER", help="another folder or Hub id that a part was taken from since, "
+        "e.g. speech_decoder=my_decoder",
+    )  # fmt: skip
+    parser.add_argument(
         "--license", help="as the Hub writes it, e.g. apache-2.0 (default: that of the card that is there)"
     )
     parser.add_argument("--name", help="of the model (default: the one it has, or the folder's)")

@@ -13,7 +13,7 @@ from ..checkpoint_check import json_mapping
 from ..modeling.language_model.configuration_triglot import TriglotConfig
 from ..modeling.tokenizers.configuration_feature_units import FeatureUnitsConfig
 from ..processing.errors import TriglotError
-from .card_record import CardRecord
+from .card_record import RECORD_FILE, CardRecord
 from .checkpoint_files import WeightFiles, weight_files
 from .licences import PROCESSOR_FILE, UNKNOWN, non_commercial, strictest, strictness
 
@@ -116,14 +116,12 @@ def read_facts(folder: str | os.PathLike, record: CardRecord) -> CardFacts:
 def whole_licence(record: CardRecord) -> tuple[str | None, list[str]]:
     """The licence of a checkpoint, and what its maker should know about it.
 
-    Parts that bind whoever passes them on bind the whole: its licence is the strictest of theirs and of the one that was chosen. None
-    where nothing was chosen and nothing binds.
+    Parts that bind whoever passes them on bind the whole: its licence is the strictest of theirs and of the one that was chosen, and
+    nobody knows it while that of a part is unknown. None where nothing was chosen and nothing binds.
     """
     foreign = {name: part for name, part in record.parts.items() if part.licence}
-    told = [part.licence for part in foreign.values() if part.licence != UNKNOWN]
-    unknown = any(part.licence == UNKNOWN for part in foreign.values())
     chosen = record.license or None
-    whole = strictest([*([chosen] if chosen else [UNKNOWN] if unknown else []), *told])
+    whole = strictest([*([chosen] if chosen else []), *(part.licence for part in foreign.values())])
     warnings = []
     for part in dict.fromkeys(foreign.values()):
         names = listed([name.replace("_", " ") for name, each in foreign.items() if each == part])
@@ -134,10 +132,12 @@ def whole_licence(record: CardRecord) -> tuple[str | None, list[str]]:
             )
         if part.licence == UNKNOWN:
             warnings.append(
-                f"The licence of {part.made_from}, of which this has the {names}, is unknown ({part.licence_source}): find it out before "
-                "you pass this on."
+                f"The licence of {part.made_from}, of which this has the {names}, is unknown ({part.licence_source}): find it out and write "
+                f"it into {RECORD_FILE} before you pass this on."
             )
-    if chosen and whole and strictness(whole) > strictness(chosen):
+    if chosen and whole == UNKNOWN:
+        warnings.append(f"The licence chosen was {chosen}; it holds when that of every part is known.")
+    elif chosen and whole and strictness(whole) > strictness(chosen):
         warnings.append(
             f"The licence chosen was {chosen}; a part of the checkpoint is under {whole}, which is stricter and holds."
         )

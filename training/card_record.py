@@ -1,6 +1,7 @@
 """card.json of a checkpoint: where its parts come from, what it learnt from and what was measured; the card is written from it.
 
-    init, train, finetune ─▶ CHECKPOINT/card.json ─ model_card.write_card ─▶ CHECKPOINT/README.md
+    a stage that makes a part ─▶ PART/card.json: what it was built on ─┐
+    init, train, finetune ─────────────────────────────────────────────┴▶ CHECKPOINT/card.json ─ write_card ─▶ CHECKPOINT/README.md
 
 A checkpoint that goes on learning takes the record along, so that the card of the third still names the parts of the first.
 """
@@ -15,7 +16,18 @@ from typing import Any
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
-from .licences import CARD_FILE, UNKNOWN, card_licence, hub_file, hub_id, is_hub_id, licence_of, short_name
+from .licences import (
+    CARD_FILE,
+    PROCESSOR_FILE,
+    UNKNOWN,
+    card_licence,
+    hub_file,
+    hub_id,
+    is_hub_id,
+    licence_of,
+    short_name,
+    strictest,
+)
 
 RECORD_FILE = "card.json"
 RUNS = ("init", "train", "finetune")
@@ -39,13 +51,24 @@ class Part:
 
     @classmethod
     def of(cls, part: str | os.PathLike) -> "Part":
-        """That of a folder or Hub id; of a component of another checkpoint, what its record says."""
+        """That of a folder or Hub id; of a component of another checkpoint, or of what a stage made, what the record there says.
+
+        Of a part that is built on several the licence is the strictest of theirs.
+        """
         path = Path(part)
         record = read_record(path.parent) if path.is_dir() else None
         if record is not None and path.name in record.parts:
             return record.parts[path.name]
         licence = licence_of(part)
-        return cls(short_name(part), hub_id(part) or "", licence.id, licence.source)
+        itself = cls(short_name(part), hub_id(part) or "", licence.id, licence.source)
+        own = read_record(path) if path.is_dir() and not (path / PROCESSOR_FILE).is_file() else None
+        if own is None:
+            return itself
+        known = [itself] if licence.id != UNKNOWN else []  # its own card asks for something as well
+        below = list(dict.fromkeys([*(each for each in own.parts.values() if each.licence), *known]))
+        binding = strictest(each.licence for each in below)
+        first = next((each for each in below if each.licence == binding), cls())
+        return dataclasses.replace(first, made_from=" and ".join(each.made_from for each in below))
 
     @classmethod
     def of_model(cls, text_model: str | os.PathLike) -> "Part":
@@ -176,6 +199,16 @@ def write_record(record: CardRecord, folder: str | os.PathLike) -> None:
     text = json.dumps(dataclasses.asdict(record), ensure_ascii=False, indent=1)
     with whole_file(Path(folder) / RECORD_FILE) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
+
+
+def part_record(part: Path, built_on: Mapping[str, str | os.PathLike]) -> CardRecord:
+    """That of a part which a stage makes.
+
+    Args:
+        part: Its folder.
+        built_on: {what: folder or Hub id} of the parts in it that were there before; of none, it was trained from nothing.
+    """
+    return CardRecord(part.name, parts={name: Part.of(where) for name, where in built_on.items()})
 
 
 def record_of(checkpoint: str | os.PathLike, components: list[str]) -> CardRecord:

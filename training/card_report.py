@@ -92,7 +92,7 @@ def draw(
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise TriglotError('report.png needs matplotlib: pip install "triglot[demo]"') from error
+        raise TriglotError("report.png needs matplotlib: pip install matplotlib") from error
 
     shown = [field for field in panels if any(getattr(card, field) is not None for card in cards)]
     longest = max((len(card.name) for card in cards), default=0)

@@ -168,7 +168,7 @@ def fit_codec_tokens(
     train_and_report(trainer, last, arguments)
     trained: Any = copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model)).cpu()
     if trainer.is_world_process_zero():
-        save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir)
+        save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir, built_on={"codec": codec_dir})
     trainer.accelerator.wait_for_everyone()
     return output_dir
 

@@ -227,7 +227,7 @@ def _load_model(checkpoint: str, arguments: FinetuneArguments) -> TriglotForCond
             import bitsandbytes  # noqa: F401
             from transformers import BitsAndBytesConfig
         except ImportError as error:
-            raise TriglotError("quantized needs bitsandbytes: pip install 'triglot[quant]'") from error
+            raise TriglotError("quantized needs bitsandbytes: pip install bitsandbytes") from error
         four = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16)
         more = {"quantization_config": four, "dtype": torch.bfloat16}
     return load_stock(TriglotForConditionalGeneration.from_pretrained, checkpoint, "language model", **more)

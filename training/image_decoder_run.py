@@ -6,7 +6,7 @@ pictures (3, any, any) ─ crop, flip ─ made to fit (B, 3, H, W) ─┬─ tok
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,7 @@ def fit_image_decoder(
     *,
     seed: int,
     inputs: dict[str, str] | None = None,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
     """Trains a decoder whose `forward` takes `codes` and `pixel_values`, and saves it.
 
@@ -172,6 +173,7 @@ def fit_image_decoder(
         parts: Fields of the decoder's output that are logged.
         seed: Of weights, crops, noise, scenes and the order of the data.
         inputs: Fingerprints of what else it is built on.
+        built_on: That of `save_whole`.
 
     Returns:
         `output_dir`, complete.
@@ -186,7 +188,7 @@ def fit_image_decoder(
         begun.decoder, begun.pictures, begun.collate, output_dir, arguments, parts, begun.facts, seed=seed,
         checkpoint=begun.checkpoint,
     )  # fmt: skip
-    return save_trained(trained, output_dir, arguments)
+    return save_trained(trained, output_dir, arguments, built_on)
 
 
 def built(build: Callable[[MediaTokenizer], Any], tokenizer: MediaTokenizer) -> Any:

@@ -129,6 +129,7 @@ def run_training(
     *,
     seed: int,
     checkpoint: str | None,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
     """Trains and saves.
 
@@ -140,6 +141,7 @@ def run_training(
         parts: Fields of the losses that are logged.
         seed: Of the run.
         checkpoint: Of `open_run`.
+        built_on: That of `save_whole`.
 
     Returns:
         `output_dir`, complete.
@@ -156,7 +158,7 @@ def run_training(
         in_training, pictures, collate, output_dir, arguments, parts, facts, seed=seed, checkpoint=checkpoint,
         callbacks=[_TellsStep(in_training)],
     )  # fmt: skip
-    return save_trained(trained.tokenizer, output_dir, arguments)
+    return save_trained(trained.tokenizer, output_dir, arguments, built_on)
 
 
 def told_pictures(pictures: ImageRows | DrawnScenes, arguments: PictureRunArguments) -> str:
@@ -207,10 +209,18 @@ def fit_to_pictures(
     return trainer.accelerator.unwrap_model(trainer.model)
 
 
-def save_trained(model: Any, output_dir: Path, arguments: PictureRunArguments) -> Path:
-    """Writes the finished model once, whichever process gets there, in the precision that was asked for; returns the folder."""
+def save_trained(
+    model: Any,
+    output_dir: Path,
+    arguments: PictureRunArguments,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
+) -> Path:
+    """Writes the finished model once, whichever process gets there, in the precision that was asked for; returns the folder.
+
+    `built_on` is that of `save_whole`.
+    """
     if int(os.environ.get("RANK", 0)) == 0:
-        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
     return output_dir
 
 

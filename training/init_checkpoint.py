@@ -91,7 +91,12 @@ Told = Callable[[MemoryPlan, Mapping[str, int], TrainingSetup], None]
 
 
 def init_checkpoint(
-    arguments: InitArguments, setup: TrainingSetup | None = None, *, seed: int = 0, tell: Told | None = None
+    arguments: InitArguments,
+    setup: TrainingSetup | None = None,
+    *,
+    seed: int = 0,
+    tell: Told | None = None,
+    license: str = "",
 ) -> Path | None:
     """Assembles the checkpoint.
 
@@ -100,6 +105,7 @@ def init_checkpoint(
         setup: How the LM is to be trained, for the plan; default: `TrainingSetup()`.
         seed: Of k-means.
         tell: Gets the plan, the numbers of the other parts and the setup; default: prints a table.
+        license: That its maker gives the checkpoint, as the Hub writes it; "" for none. The parts may ask for more.
 
     Returns:
         The folder, whole; None where only the plan was asked for.
@@ -136,6 +142,7 @@ def init_checkpoint(
     if arguments.plan_only:
         return None
 
+    record = _record(arguments, seed, license)  # what cannot be read is told now
     scratch = out.parent / f"{out.name}.speech_tokenizer"  # k-means goes on from here after a kill
     codec_units = None
     units: MediaTokenizer
@@ -176,12 +183,12 @@ def init_checkpoint(
         processor.save_pretrained(partial)
         if codec_units is not None and units is not codec_units:
             codec_units.save_pretrained(partial / "speech_codec")
-        card_beside(out, partial, _record(arguments, seed))
+        card_beside(out, partial, record)
     shutil.rmtree(scratch, ignore_errors=True)
     return out
 
 
-def _record(arguments: InitArguments, seed: int) -> CardRecord:
+def _record(arguments: InitArguments, seed: int, license: str) -> CardRecord:
     """Where the parts come from, for the card."""
     speech = arguments.speech_tokenizer or arguments.speech_encoder or arguments.codec
     parts = {"language_model": Part.of_model(arguments.text_llm), "speech_tokenizer": Part.of(speech)}
@@ -189,13 +196,16 @@ def _record(arguments: InitArguments, seed: int) -> CardRecord:
         parts["speech_codec" if arguments.speech_tokenizer or arguments.speech_encoder else "speech_decoder"] = (
             Part.of(arguments.codec)
         )
+    for name in ("speech_decoder", "image_tokenizer"):
+        if given := getattr(arguments, name):
+            parts[name] = Part.of(given)
     settings = {name: getattr(arguments, name) for name in ("init", "levels")}
     if arguments.speech_encoder:
         settings = {
             name: getattr(arguments, name) for name in ("init", "layer", "frame_rate", "codebook_size", "max_frames")
         }
     run = Run("init", Path(arguments.out).absolute().name, seed, settings=settings)
-    return CardRecord(run.name, parts=parts, runs=[run])
+    return CardRecord(run.name, license, parts=parts, runs=[run])
 
 
 def _check_tokenizer(tokenizer: Any, where: str) -> None:

@@ -25,12 +25,13 @@ from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
-from .card_facts import CardFacts, read_facts, whole_licence
-from .card_record import CardRecord, cleaned, read_record, write_record
+from .card_facts import LANGUAGE_MODEL, CardFacts, read_facts, whole_licence
+from .card_record import CardRecord, Part, cleaned, read_record, write_record
 from .card_scores import METRIC_TYPES, check_report, eval_results, load_reports
 from .card_sections import card_sections
 from .checkpoint_files import weights_digest
 from .licences import CARD_FILE, UNKNOWN, card_licence, check_licence, is_hub_id
+from .named_parts import named_parts
 
 END = "<!-- triglot card: end -->"
 _SECTION = re.compile(r"<!-- triglot card: (\w+) -->\n(?:.*?\n)??<!-- triglot card: end -->", re.S)
@@ -44,6 +45,7 @@ def write_card(
     *,
     reports: Mapping[str, Any] | None = None,
     base_reports: Mapping[str, Any] | None = None,
+    parts: Mapping[str, str] | None = None,
     **changes: str,
 ) -> list[str]:
     """Writes README.md and card.json of a checkpoint, or of an adapter.
@@ -53,14 +55,15 @@ def write_card(
         record: What is known of it; None for its card.json, or to begin one.
         reports: {name: results.json} of its evaluations; they join those that the record has, and take the place of namesakes.
         base_reports: The same of the checkpoint that its last training began with.
+        parts: {"language_model" or a component: folder or Hub id} of those that were taken from elsewhere since.
         changes: Fields of the record: `name`, `license`, `repo_id`.
 
     Returns:
         What its maker should know about the licences.
 
     Raises:
-        TriglotError: no checkpoint, a report of other weights, pairs of reports that are not of the same rows, no licence or Hub id,
-            or a card whose metadata or marks are broken; nothing is written then.
+        TriglotError: no checkpoint, no such part, a report of other weights, pairs of reports that are not of the same rows, no licence
+            or Hub id, or a card whose metadata or marks are broken; nothing is written then.
     """
     root = Path(folder)
     if changes.get("license"):
@@ -69,7 +72,12 @@ def write_card(
         raise TriglotError(f"repo_id is {changes['repo_id']!r}; owner/name is needed.")
     given = record if record is not None else read_record(root)
     begun = given if given is not None else CardRecord(root.absolute().name)
-    read_facts(root, begun)  # nothing else is looked at before it is a checkpoint
+    names = read_facts(root, begun).configs  # nothing else is looked at before it is a checkpoint
+    if wrong := [name for name in parts or () if name not in names]:
+        raise TriglotError(f"{os.fspath(root)!r} has no part {wrong[0]!r}; it has {', '.join(names)}.")
+    taken = {
+        name: (Part.of_model if name == LANGUAGE_MODEL else Part.of)(place) for name, place in (parts or {}).items()
+    }
     weights = weights_digest(root) or ""
     if weights != begun.weights and begun.weights:  # what was measured were other weights
         begun = dataclasses.replace(begun, reports={})
@@ -91,6 +99,7 @@ def write_card(
             name=changes.get("name") or begun.name,
             license=chosen,
             repo_id=changes.get("repo_id") or begun.repo_id,
+            parts={**begun.parts, **taken},
             reports={**begun.reports, **(reports or {})},
             base_reports={**begun.base_reports, **(base_reports or {})},
             weights=weights,
@@ -100,7 +109,7 @@ def write_card(
     text = _text(root / CARD_FILE, facts)
     with whole_file(root / CARD_FILE) as partial:
         partial.write_text(text, encoding="utf-8")
-    if given is not None or reports or base_reports or any(changes.values()):
+    if given is not None or reports or base_reports or parts or any(changes.values()):
         write_record(written, root)
     return whole_licence(written)[1]
 
@@ -244,6 +253,7 @@ def run(arguments: argparse.Namespace) -> Path:
             arguments.folder,
             reports=load_reports(arguments.report),
             base_reports=load_reports(arguments.base_report),
+            parts=named_parts(arguments.part),
             name=arguments.name or "",
             license=arguments.license or "",
             repo_id=arguments.repo_id or "",

@@ -6,8 +6,9 @@
     sources.yaml ─ tokenize ─▶ token rows ───────────────────────────────────────────────────────────┴─ finetune ─▶ checkpoint
 
 The header names the parts, folders or Hub ids, and the data: `speech` for kmeans (column audio) and soundstorm (audio, speaker),
-`pictures` for image_dvae (image), `sources` for tokenize. The stages are mappings of the fields of their arguments, as in other
-recipes; `image_dvae` runs where it is named. Every stage has a folder in `output_dir` and is not run again when it is finished.
+`pictures` for image_dvae (image), `sources` for tokenize; `license: apache-2.0` goes into the checkpoint's card, where no part asks
+for more. The stages are mappings of the fields of their arguments, as in other recipes; `image_dvae` runs where it is named. Every stage
+has a folder in `output_dir` and is not run again when it is finished.
 """
 
 import os
@@ -24,6 +25,7 @@ from .data.sources import load_sources
 from .finetune import CHECKPOINT, FinetuneArguments, finetune
 from .image_tokenizer_run import open_pictures
 from .init_checkpoint import SHUFFLE_BUFFER, InitArguments, init_checkpoint
+from .licences import check_licence
 from .recipe import nearest, parse_arguments
 from .run_recipe import load_recipe, read_recipe, run_once, run_recipe
 from .tokenize_sources import tokenise_mixture
@@ -49,7 +51,7 @@ STAGES: dict[str, type] = {
     "finetune": FinetuneArguments,
 }
 HEADER = (
-    "output_dir", "seed", "text_llm", "speech_encoder", "codec", "image_encoder", "speech", "pictures", "sources",
+    "output_dir", "seed", "text_llm", "speech_encoder", "codec", "image_encoder", "speech", "pictures", "sources", "license",
 )  # fmt: skip
 DATA = ("speech", "pictures", "sources")  # paths, also relative to the recipe
 NEEDED = ("text_llm", "speech_encoder", "codec", "speech", "sources")
@@ -66,6 +68,7 @@ class AssemblyRecipe:
         seed: Of everything.
         parts: {entry of the header: folder, file or Hub id}.
         stages: {stage: its frozen arguments}, those that run, in order.
+        license: That its maker gives the checkpoint, as the Hub writes it; "" for none.
     """
 
     name: str
@@ -73,6 +76,7 @@ class AssemblyRecipe:
     seed: int
     parts: Mapping[str, str]
     stages: Mapping[str, Any]
+    license: str = ""
 
     def folder(self, stage: str) -> Path:
         """Of one stage."""
@@ -110,7 +114,8 @@ def load_assembly(recipe: str | os.PathLike, output_dir: str | os.PathLike | Non
         raise TriglotError(f"{path.name} lacks {', '.join(missing)}: the parts and the data are named at its top.")
     name = path.parent.name if path.stem == "recipe" else path.stem
     target = Path(output_dir if output_dir is not None else header.get("output_dir", f"runs/{name}"))
-    parts = {entry: str(value) for entry, value in header.items() if entry not in ("output_dir", "seed")}
+    parts = {entry: str(value) for entry, value in header.items() if entry not in ("output_dir", "seed", "license")}
+    license = check_licence(str(header["license"])) if header.get("license") else ""
     for entry in set(DATA) & set(parts):
         beside = path.parent / parts[entry]
         parts[entry] = str(beside) if beside.exists() else parts[entry]
@@ -120,7 +125,7 @@ def load_assembly(recipe: str | os.PathLike, output_dir: str | os.PathLike | Non
             continue
         values = {**(content.get(stage) or {}), **_of_the_header(stage, parts, target, sees)}
         stages[stage] = parse_arguments(cls, values, f"{path.name}, stage {stage}")
-    return AssemblyRecipe(name, target, int(header.get("seed", 0)), parts, stages)
+    return AssemblyRecipe(name, target, int(header.get("seed", 0)), parts, stages, license)
 
 
 def _of_the_header(stage: str, parts: Mapping[str, str], target: Path, sees: bool) -> dict[str, Any]:
@@ -180,7 +185,7 @@ def run_assembly(recipe: AssemblyRecipe, stage: str | None = None) -> Path:
         "kmeans": kmeans,
         "soundstorm": soundstorm,
         "image_dvae": image_dvae,
-        "init": lambda arguments: init_checkpoint(arguments, seed=seed),
+        "init": lambda arguments: init_checkpoint(arguments, seed=seed, license=recipe.license),
         "tokenize": tokenize,
         "finetune": learn,
     }

@@ -34,7 +34,7 @@ from ..processing.languages import language_name
 from ..processing.task_formats import TASKS, parse_chain
 from ..processing.whole_files import whole_file
 from .assemble import assemble_checkpoint
-from .card_record import CardRecord, Part, Run
+from .card_record import CardRecord, Part, Run, read_record
 from .data.demo_world import DemoWorldArguments, demo_world, sentences_of
 from .data.splits import training_sentences
 from .data.spoken_text import SpokenTextArguments, SpokenTextRows, parallel_sentences, spoken_text
@@ -453,11 +453,17 @@ class _Runner:
         """What the card of the checkpoint is to say: where its parts come from, what they learnt from, how long it took."""
         recipe, lm = self.recipe, self.recipe.stages["lm"]
         made = {
+            "speech_decoder": self.folder(recipe.speech_decoder),
             "image_tokenizer": self.image_tokenizer,
             "text_to_unit": self.text_to_unit,
             "image_decoder": self.image_decoder,
         }
-        parts = {name: Part() for name in ("speech_decoder", *(name for name, folder in made.items() if folder))}
+        # one without a record was made by an older version, from nothing
+        parts = {
+            name: Part.of(folder) if read_record(folder) is not None else Part()
+            for name, folder in made.items()
+            if folder
+        }
         parts["language_model"] = Part.of_model(lm.text_model) if lm.text_model else Part()
         parts["speech_tokenizer"] = Part.of(self.speech_tokenizer) if recipe.speech_tokenizer else Part()
         if recipe.image_tokenizer:

@@ -10,6 +10,7 @@ import math
 import os
 import platform
 import shutil
+import sys
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
+from .card_record import part_record, write_record
 from .muon import Muon
 
 OPTIMIZERS = ("adamw", "muon")
@@ -364,7 +366,13 @@ def fitting_deviation(width: int) -> float:
     return 0.8 / math.sqrt(width)
 
 
-def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] = ("checkpoints",)) -> None:
+def save_whole(
+    model: PreTrainedModel,
+    output_dir: Path,
+    keep: Collection[str] = ("checkpoints",),
+    *,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
+) -> None:
     """Saves a model into `output_dir` so that no half-written model can ever be loaded from it.
 
     The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads.
@@ -373,12 +381,18 @@ def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] =
         model: On any device.
         output_dir: Made if need be; files of an older model in it are replaced.
         keep: Entries of the folder that are no part of the model.
+        built_on: Of a part: {what: folder or Hub id} that is in it, for its card.json (`card_record.part_record`); None for no such file.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     partial = output_dir / f".model.{uuid.uuid4().hex[:8]}.partial"  # not beside it: that may be another disk
     try:
         with full_disk_told(output_dir, "make room and start again: training is done, the model will be written."):
             model.save_pretrained(partial)
+            if built_on is not None:
+                try:
+                    write_record(part_record(output_dir, built_on), partial)
+                except TriglotError as error:  # a run of hours does not fail because of its card
+                    print(f"The card was not written: {error}", file=sys.stderr)
         (output_dir / "config.json").unlink(missing_ok=True)
         for stale in output_dir.iterdir():
             if (stale.name not in keep and stale.suffix in (".safetensors", ".py")) or stale.name.endswith(

@@ -171,7 +171,7 @@ def train_autoencoder_kl(
         seen = collate([pictures[place % len(pictures)] for place in range(MEASURED)])["pixel_values"]
         deviation = float(trained.latents(seen).mean.std())
     trained.autoencoder.register_to_config(scaling_factor=1.0 / max(deviation, 1e-6))
-    return save_trained(trained.autoencoder, output_dir, arguments)
+    return save_trained(trained.autoencoder, output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

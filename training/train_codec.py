@@ -365,7 +365,7 @@ def train_codec(
     train_and_report(trainer, last, arguments)
     codec = trainer.accelerator.unwrap_model(trainer.model).codec
     if trainer.is_world_process_zero():
-        save_whole(codec.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(codec.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
         DacFeatureExtractor(sampling_rate=config.sampling_rate, hop_length=hop).save_pretrained(output_dir)
     trainer.accelerator.wait_for_everyone()
     return output_dir

@@ -165,7 +165,7 @@ def fit_decoder(
         parts=("stft_loss", "mel_loss", "f0_loss", "voicing_loss"),
     )
     train_and_report(trainer, last, arguments)
-    save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
+    save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir, built_on={})
     return output_dir
 
 

@@ -196,7 +196,7 @@ def train_encoder(
     train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
-        save_whole(model.float().cpu(), output_dir)
+        save_whole(model.float().cpu(), output_dir, built_on={})
     trainer.accelerator.wait_for_everyone()
     return output_dir
 

@@ -9,7 +9,7 @@ python -m triglot.training.train_fastspeech2 --dataset speech/ --tokenizer units
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,10 @@ def train_fastspeech2(
             other log-mel, checkpoints of other settings, or a loss that is not finite.
     """
     vocoder, tokenizer = load_published(vocoder_dir, "vocoder"), load_speech_tokenizer(tokenizer_dir)
-    return fit_fastspeech2(dataset, tokenizer, vocoder, output_dir, arguments or FastSpeech2Arguments(), seed=seed)
+    return fit_fastspeech2(
+        dataset, tokenizer, vocoder, output_dir, arguments or FastSpeech2Arguments(), seed=seed,
+        built_on={"vocoder": vocoder_dir},
+    )  # fmt: skip
 
 
 def fit_fastspeech2(
@@ -159,8 +162,9 @@ def fit_fastspeech2(
     arguments: FastSpeech2Arguments,
     *,
     seed: int = 0,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
-    """`train_fastspeech2` with tokenizer and vocoder as objects."""
+    """`train_fastspeech2` with tokenizer and vocoder as objects; `built_on` names the folder of the vocoder, for the card."""
     check_speech(dataset)
     output_dir = Path(output_dir)
     set_seed(seed)
@@ -185,11 +189,13 @@ def fit_fastspeech2(
         "of the vocoder": f"{sum(weight.numel() for weight in model.vocoder.parameters()):,}",
     }
     if arguments.acoustic_model:
+        if built_on is not None:
+            built_on = {**built_on, "acoustic_model": arguments.acoustic_model}
         facts["weights that found no place"] = ", ".join(left)
     train_and_report(trainer, last, arguments, facts)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
-        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
     trainer.accelerator.wait_for_everyone()
     return output_dir
 

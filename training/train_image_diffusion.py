@@ -42,6 +42,10 @@ class DiffusionArguments(ImageDecoderArguments):
         super().__post_init__()
         numbers(self.block_out_channels, "block_out_channels")
 
+    def built_on(self) -> dict[str, str]:
+        """What was there before, for `save_whole`."""
+        return {"unet": self.unet} if self.unet else {}
+
     def of_network(self) -> dict[str, Any]:
         """The settings of the config that say what the network is and how it is trained and asked."""
         names = ("beta_schedule", "prediction_type", "sampling_steps", "guidance_scale", "condition_dropout")
@@ -80,7 +84,9 @@ def train_image_diffusion(
 ) -> Path:
     """Trains an `ImageDiffusion`; see `fit_image_decoder`."""
     arguments = arguments or ImageDiffusionArguments()
-    return fit_image_decoder(arguments.build, dataset, tokenizer_dir, output_dir, arguments, PARTS, seed=seed)
+    return fit_image_decoder(
+        arguments.build, dataset, tokenizer_dir, output_dir, arguments, PARTS, seed=seed, built_on=arguments.built_on()
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

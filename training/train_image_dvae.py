@@ -173,7 +173,10 @@ def train_image_dvae(
     inputs = {"encoder": tokenizer.fingerprint} if arguments.encoder else {}
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     in_training = DvaeInTraining(tokenizer, arguments)
-    return run_training(in_training, pictures, output_dir, arguments, PARTS, seed=seed, checkpoint=checkpoint)
+    built_on = {"encoder": arguments.encoder} if arguments.encoder else {}
+    return run_training(
+        in_training, pictures, output_dir, arguments, PARTS, seed=seed, checkpoint=checkpoint, built_on=built_on
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -111,7 +111,7 @@ def train_image_gan(
     run_duel(
         duel, begun.pictures, begun.collate, output_dir / "checkpoints", arguments, seed=seed, last=begun.checkpoint, facts=facts
     )  # fmt: skip
-    return save_trained(duel.generator, output_dir, arguments)
+    return save_trained(duel.generator, output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -101,7 +101,7 @@ def train_image_super_resolution(
     trained = fit_to_pictures(
         begun.decoder, begun.pictures, pictures_alone, output_dir, given, (), begun.facts, seed=seed, checkpoint=begun.checkpoint
     )  # fmt: skip
-    return save_trained(trained, output_dir, given)
+    return save_trained(trained, output_dir, given, {"base": base_dir})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -126,7 +126,9 @@ def train_image_vqvae(
     in_training = VqganInTraining(ImageVqvae(config), arguments)
     parts = PARTS + (ADVERSARY_PARTS if arguments.discriminator_weight else ())
     parts += ("feature_loss",) if arguments.feature_encoder else ()
-    return run_training(in_training, pictures, output_dir, arguments, parts, seed=seed, checkpoint=checkpoint)
+    return run_training(
+        in_training, pictures, output_dir, arguments, parts, seed=seed, checkpoint=checkpoint, built_on={}
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -136,7 +136,7 @@ def train_kmeans(
     run.take(rows)
     units.cpu().to(getattr(torch, arguments.dtype))
     units.set_centroids(run.finish().cpu())
-    save_whole(units, output_dir)
+    save_whole(units, output_dir, built_on={} if floor else {"encoder": encoder_dir})
     return output_dir
 
 

@@ -56,7 +56,8 @@ def train_latent_diffusion(
     autoencoder = load_stock(load_autoencoder, autoencoder_dir, "autoencoder")
     inputs = {"autoencoder": weights_fingerprint(autoencoder.state_dict(), {})}
     return fit_image_decoder(
-        lambda tokenizer: given.build(tokenizer, autoencoder), dataset, tokenizer_dir, output_dir, given, PARTS, seed=seed, inputs=inputs
+        lambda tokenizer: given.build(tokenizer, autoencoder), dataset, tokenizer_dir, output_dir, given, PARTS, seed=seed, inputs=inputs,
+        built_on={"autoencoder": autoencoder_dir, **given.built_on()},
     )  # fmt: skip
 
 

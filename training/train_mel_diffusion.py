@@ -182,7 +182,7 @@ def fit_mel_diffusion(
     )
     train_and_report(trainer, last, arguments, {"utterances": len(crops), "parameters": f"{model.num_parameters():,}"})
     if trainer.is_world_process_zero():
-        save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
     return output_dir
 
 

@@ -14,7 +14,7 @@ import argparse
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +223,7 @@ def train_mel_hifigan(
     measure_bands(vocoder, rows)
     model = SpectrumVocoder(vocoder, mel)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
-    _save(trained.vocoder, output_dir, arguments)
+    _save(trained.vocoder, output_dir, arguments, {})
     return output_dir
 
 
@@ -256,7 +256,9 @@ def finetune_vocoder(
     if not isinstance(decoder, FastSpeech2):
         raise TriglotError(f"{os.fspath(decoder_dir)!r} holds a {type(decoder).__name__}; a FastSpeech2 is needed.")
     tokenizer = load_speech_tokenizer(tokenizer_dir)
-    return fit_finetuned(dataset, tokenizer, decoder, output_dir, arguments or FinetuneArguments(), seed=seed)
+    return fit_finetuned(
+        dataset, tokenizer, decoder, output_dir, arguments or FinetuneArguments(), seed=seed, built_on={"decoder": decoder_dir}
+    )  # fmt: skip
 
 
 def fit_finetuned(
@@ -267,8 +269,9 @@ def fit_finetuned(
     arguments: FinetuneArguments,
     *,
     seed: int = 0,
+    built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
-    """`finetune_vocoder` with tokenizer and decoder as objects; the decoder becomes the new one."""
+    """`finetune_vocoder` with tokenizer and decoder as objects; the decoder becomes the new one, `built_on` names its folder for the card."""
     check_speech(dataset)
     if decoder.fingerprint != tokenizer.fingerprint:
         raise TriglotError("The decoder was trained on codes of another tokenizer; give its own.")
@@ -283,14 +286,16 @@ def fit_finetuned(
     model = SpectrumVocoder(decoder.vocoder, decoder.config)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
     decoder.vocoder = trained.vocoder.requires_grad_(False)
-    _save(decoder, output_dir, arguments)
+    _save(decoder, output_dir, arguments, built_on)
     return output_dir
 
 
-def _save(model: Any, output_dir: Path, arguments: VocoderRunArguments) -> None:
+def _save(
+    model: Any, output_dir: Path, arguments: VocoderRunArguments, built_on: Mapping[str, str | os.PathLike] | None
+) -> None:
     """By one process alone."""
     if int(os.environ.get("RANK", 0)) == 0:
-        save_whole(model.to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(model.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -100,6 +100,6 @@ def train_text_lm(
     if trainer.is_world_process_zero():
         trained = trainer.accelerator.unwrap_model(trainer.model)
         trained.config.use_cache = True
-        save_whole(trained.to("cpu"), output_dir)
+        save_whole(trained.to("cpu"), output_dir, built_on={})
     trainer.accelerator.wait_for_everyone()
     return output_dir

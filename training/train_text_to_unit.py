@@ -241,7 +241,7 @@ def fit_text_to_unit(
     train_and_report(trainer, last, arguments, facts)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model)
     if trainer.is_world_process_zero():
-        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
+        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
     trainer.accelerator.wait_for_everyone()
     return output_dir
 

@@ -161,7 +161,7 @@ def _train_sentencepiece(lines: list[str], arguments: TextTokenizerArguments) ->
     try:
         import sentencepiece
     except ImportError as error:
-        raise TriglotError('Training a text tokenizer needs sentencepiece: pip install "triglot[train]".') from error
+        raise TriglotError("Training a text tokenizer needs sentencepiece: pip install sentencepiece") from error
     model = io.BytesIO()
     with tempfile.TemporaryDirectory() as scratch:
         rules, inverse, seeds = (os.path.join(scratch, name) for name in ("rules.tsv", "inverse.tsv", "seeds.tsv"))

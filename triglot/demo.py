@@ -95,7 +95,7 @@ def _draw(panels: list[tuple[str, str, np.ndarray, int, list[int]]], path: str |
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise TriglotError('demo.png needs matplotlib: pip install "triglot[demo]"') from error
+        raise TriglotError("demo.png needs matplotlib: pip install matplotlib") from error
 
     longest = max(len(wave) / rate for _, _, wave, rate, _ in panels)
     figure = Figure(figsize=(max(7.0, 3.2 * longest), 3.2 * len(panels)), dpi=120, layout="constrained")

@@ -127,14 +127,14 @@ def push(arguments: argparse.Namespace, output: Output) -> None:
 
 @contextlib.contextmanager
 def training_packages(what: str) -> Iterator[None]:
-    """Says which extra to install where an import of the training code fails."""
+    """Says what to install where an import of the training code fails."""
     try:
         yield
     except ImportError as error:
         from .processing.errors import TriglotError
 
         raise TriglotError(
-            f'{what} needs more packages ({error.name} is missing): pip install "triglot[train]"'
+            f'{what} needs more packages ({error.name} is missing): pip install -c constraints.txt ".[train]" in a clone of Triglot'
         ) from error
 
 

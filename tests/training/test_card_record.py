@@ -5,7 +5,16 @@ import json
 import pytest
 
 from triglot import TriglotError
-from triglot.training.card_record import CardRecord, Part, Run, cleaned, read_record, record_of, write_record
+from triglot.training.card_record import (
+    CardRecord,
+    Part,
+    Run,
+    cleaned,
+    part_record,
+    read_record,
+    record_of,
+    write_record,
+)
 
 
 def test_it_comes_back(tmp_path):
@@ -59,6 +68,22 @@ def test_a_component_tells_what_it_was_made_from(tmp_path):
     (tmp_path / "speech_tokenizer").mkdir()
     write_record(CardRecord("x", parts={"speech_tokenizer": part, "language_model": Part()}), tmp_path)
     assert Part.of(tmp_path / "speech_tokenizer") == part and Part.of_model(tmp_path) == Part()
+
+
+def test_a_part_that_a_stage_made_tells_what_it_was_built_on(tmp_path):
+    units, decoder, whole = (tmp_path / name for name in ("units", "decoder", "whole"))
+    for folder in (units, decoder, whole):
+        folder.mkdir()
+    write_record(part_record(units, {"encoder": "utter-project/mHuBERT-147"}), units)
+    hubert = Part.of(units)
+    assert (hubert.made_from, hubert.licence) == ("utter-project/mHuBERT-147", "cc-by-nc-sa-4.0")
+    write_record(part_record(decoder, {}), decoder)
+    assert Part.of(decoder) == Part()  # from nothing
+    (decoder / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
+    assert Part.of(decoder).licence == "cc-by-4.0"  # but its maker asks for something
+    write_record(part_record(whole, {"base": decoder, "codec": "kyutai/mimi", "encoder": units}), whole)
+    both = Part.of(whole)
+    assert (both.made_from, both.licence) == (f"decoder and kyutai/mimi and {hubert.made_from}", hubert.licence)
 
 
 def test_no_text_ends_a_line_or_a_mark():

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard, metadata_load
 from triglot import TriglotError
 from triglot.cli import main
 from triglot.training.card_facts import read_facts, whole_licence
-from triglot.training.card_record import CardRecord, Part, Run, read_record
+from triglot.training.card_record import CardRecord, Part, Run, read_record, write_record
 from triglot.training.card_sections import card_sections
 from triglot.training.data.picture_rows import training_scenes
 from triglot.training.data.scene_pictures import draw_scene
@@ -218,9 +218,10 @@ def test_the_licence_of_the_whole():
     assert "utter-project/mHuBERT-147, of which this has the speech tokenizer, is under cc-by-nc-sa-4.0" in warnings[0]
     assert "chosen was apache-2.0" in warnings[1]
     unknown = Part("my_encoder", "", "unknown", "no card says it")
-    assert whole(speech_tokenizer=unknown)[0] == "unknown" and whole("mit", speech_tokenizer=unknown)[0] == "mit"
-    [warning] = whole("mit", speech_tokenizer=unknown, language_model=unknown)[1]
+    assert whole(speech_tokenizer=unknown)[0] == "unknown" == whole("mit", speech_tokenizer=unknown)[0]
+    warning, chosen = whole("mit", speech_tokenizer=unknown, language_model=unknown)[1]
     assert "licence of my_encoder, of which this has the speech tokenizer and language model, is unknown" in warning
+    assert "chosen was mit; it holds when" in chosen
     assert whole(speech_tokenizer=unknown, language_model=MHUBERT)[0] == "cc-by-nc-sa-4.0"
 
 
@@ -234,6 +235,22 @@ def test_a_non_commercial_part_is_told_in_the_card_and_on_the_screen(checkpoint,
     )
     card = ModelCard.load(checkpoint / "README.md")
     assert card.data.license == "cc-by-nc-sa-4.0" and card.text.count("> **Warning:**") == 2
+
+
+def test_a_part_that_was_taken_from_elsewhere(checkpoint, tmp_path, capsys):
+    write_card(checkpoint, TRAINED, license="apache-2.0")
+    decoder = tmp_path / "my_decoder"
+    decoder.mkdir()
+    command = ["card", str(checkpoint), "--part", f"speech_decoder={decoder}"]
+    assert main(command) == 0  # a folder that says nothing of itself
+    assert metadata_load(checkpoint / "README.md")["license"] == "unknown"
+    write_record(CardRecord("my_decoder"), decoder)  # trained from nothing
+    assert main(command) == 0 and metadata_load(checkpoint / "README.md")["license"] == "apache-2.0"
+    write_record(CardRecord("my_decoder", parts={"codec": MHUBERT}), decoder)
+    assert main(command) == 0 and metadata_load(checkpoint / "README.md")["license"] == "cc-by-nc-sa-4.0"
+    assert "no commercial use" in capsys.readouterr().err
+    assert main([*command[:-1], f"vocoder={decoder}"]) == 1
+    assert "has no part 'vocoder'; it has language_model, speech_tokenizer" in capsys.readouterr().err
 
 
 def test_sections_follow_what_the_checkpoint_can(checkpoint):

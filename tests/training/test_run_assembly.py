@@ -23,7 +23,9 @@ from transformers import (
 from triglot import TriglotError, TriglotForConditionalGeneration
 from triglot.cli import main
 from triglot.training import run_assembly as module
+from triglot.training.card_record import read_record
 from triglot.training.data import source_rows
+from triglot.training.licences import card_licence
 from triglot.training.run_assembly import load_assembly, run_assembly
 from triglot.training.run_recipe import STAGE_FILE
 
@@ -87,6 +89,9 @@ def recipe(tmp_path_factory):
     )  # of three rows each gives one
     parts = {"text_llm": "llm", "speech_encoder": "encoder", "codec": "codec", "image_encoder": "flava"}
     content |= {name: str(root / folder) for name, folder in parts.items()} | {"output_dir": str(root / "run")}
+    content["license"] = "apache-2.0"
+    for name, licence in {"llm": "apache-2.0", "encoder": "cc-by-nc-sa-4.0", "codec": "cc-by-4.0", "flava": "bsd-3-clause"}.items():  # fmt: skip
+        (root / name / "README.md").write_text(f"---\nlicense: {licence}\n---\n")
     (root / "recipe.yaml").write_text(yaml.safe_dump(content))
     return root / "recipe.yaml"
 
@@ -100,6 +105,16 @@ def test_the_recipe_of_the_real_size_runs_with_small_parts(recipe, capsys):
     learnt = TriglotForConditionalGeneration.from_pretrained(checkpoint)
     assert [entry["size"] for entry in learnt.config.modalities] == [450, 12, 24]
     assert not torch.equal(begun.get_input_embeddings().weight, learnt.get_input_embeddings().weight)
+    # every part keeps its licence, and the strictest holds, whatever was chosen
+    record = read_record(checkpoint)
+    assert {name: (part.made_from, part.licence) for name, part in record.parts.items()} == {
+        "language_model": ("llm", "apache-2.0"),
+        "speech_tokenizer": ("encoder", "cc-by-nc-sa-4.0"),
+        "speech_decoder": ("codec", "cc-by-4.0"),
+        "image_tokenizer": ("flava", "bsd-3-clause"),
+    }
+    assert record.license == "apache-2.0" and card_licence(checkpoint / "README.md") == "cc-by-nc-sa-4.0"
+    assert "encoder, of which this has the speech tokenizer, is under cc-by-nc-sa-4.0" in capsys.readouterr().err
     # once more: nothing runs again, and other settings are refused
     capsys.readouterr()
     assert main(["train", str(recipe), "--json"]) == 0
@@ -127,6 +142,7 @@ def test_one_stage_alone(recipe, tmp_path, capsys):
         ({"kmeans": {"codebook": 3}}, "did you mean 'codebook_size'"),
         ({"finetune": {"max_steps": 0}}, "at least 1 step"),
         ({"init": {"languages": "klingon"}}, "klingon"),
+        ({"license": "no licence"}, "as the Hub writes it"),
         ({"sources": "none.yaml"}, "There is no sources"),
     ],
 )

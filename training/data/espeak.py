@@ -245,7 +245,7 @@ def _files() -> tuple[Path, Path]:
     try:
         import espeakng_loader
     except ImportError as error:
-        raise TriglotError('Speech synthesis needs espeakng-loader: pip install "triglot[train]".') from error
+        raise TriglotError("Speech synthesis needs espeakng-loader: pip install espeakng-loader") from error
     library, data = Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path())
     for path in (library, data / "voices", data / "lang"):
         if not path.exists():
