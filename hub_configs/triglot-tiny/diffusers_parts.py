@@ -13,9 +13,7 @@ def diffusers_class(name: str, module: str = "diffusers") -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except ImportError as error:
-        raise ImportError(
-            f'{name} comes from diffusers ({error}): pip install "triglot[images]", or diffusers.'
-        ) from error
+        raise ImportError(f"{name} comes from diffusers ({error}): pip install diffusers") from error
 
 
 __all__ = ["diffusers_class"]

@@ -9,7 +9,7 @@ classifier-free guidance (arXiv 2207.12598).
 Noise at step t is sqrt(a_t) clean + sqrt(1 - a_t) noise, a_t falling from about 1 to exactly 0 at the last step: what sampling
 starts from is what training ended in. With the prediction "epsilon" a_T stays above 0, since the noise alone would say nothing there.
 
-diffusers (`pip install "triglot[images]"`) is imported when a process is made, and not before.
+diffusers (`pip install diffusers`) is imported when a process is made, and not before.
 
 Shapes: B items, any shape of an item; steps int64 (B,) in 0..T-1.
 """

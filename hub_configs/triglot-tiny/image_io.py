@@ -3,7 +3,7 @@
 path | bytes | open file | PIL.Image | array | {"bytes" | "path" | "image" | "array"}  ->  float32 (3, H, W) in 0..1, sRGB
 
 A file's header is read before its pixels are: what would not fit is refused or, where the format allows it (JPEG), unpacked
-at a fraction of its size. Pillow (`pip install "triglot[images]"`) is needed for everything but arrays.
+at a fraction of its size. Pillow (`pip install pillow`) is needed for everything but arrays.
 """
 
 import io
@@ -147,7 +147,7 @@ def _open_mapping(image: Mapping, name: str) -> Any:
 
 def _check_pillow(name: str) -> None:
     if Image is None:
-        raise TriglotError(f'For {name} Pillow is needed: pip install "triglot[images]"')
+        raise TriglotError(f"For {name} Pillow is needed: pip install pillow")
 
 
 def _decode(content: bytes, what: str) -> np.ndarray:

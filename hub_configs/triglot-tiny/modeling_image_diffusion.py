@@ -9,7 +9,7 @@ Papers: DDPM (arXiv 2006.11239), concatenated conditions (SR3, arXiv 2104.07636)
 The codes of our own networks come as further channels: what a code says belongs into its place, where a convolution finds it without
 having to learn to look there. Cross-attention, which published networks have, took 3 to 9 times as long on a CPU (docs/experiments.md).
 
-diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
+diffusers (`pip install diffusers`) is imported when a model is built, and not before.
 
 Shapes: B pictures, H x W pixels in 0..1, C x H' x W' the signal that noise is added to, h x w codes, d of an embedding, K codes.
 """

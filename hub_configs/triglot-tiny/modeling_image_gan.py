@@ -5,7 +5,7 @@ Paper: VQGAN (arXiv 2012.09841), whose decoder this is, told the codes of any to
     codes (B, h, w) ─ embedding (B, d, h, w) ┐
     noise           (B, n, h, w) ────────────┴─ decoder of diffusers ─ channels are patches ─ + draft, if any ─▶ pixels (B, 3, H, W)
 
-diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
+diffusers (`pip install diffusers`) is imported when a model is built, and not before.
 
 Shapes: B pictures, H x W pixels in 0..1, h x w codes, d of an embedding, n channels of noise, K codes.
 """

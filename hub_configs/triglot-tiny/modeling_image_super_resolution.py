@@ -10,7 +10,7 @@ Papers: Imagen (arXiv 2205.11487, section 2.3), cascades and their augmentation 
 What a stage draws before it is its input is not what it will be given: in training the small picture gets noise of a random deviation
 that the network is told, so that in a decode, with a little of it, it mends what the stage before drew wrongly.
 
-diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
+diffusers (`pip install diffusers`) is imported when a model is built, and not before.
 
 Shapes: B pictures, H x W pixels in 0..1, h x w those of the picture that is enlarged.
 """

@@ -5,7 +5,7 @@ Papers: VQ-VAE (arXiv 1711.00937), VQGAN (arXiv 2012.09841), dead codes (arXiv 2
     pixels (B, 3, H, W) ─ patches are channels ─ encoder ─ (B, d, h, w) ─ nearest of K codes ─ (B, h, w)
     pixels (B, 3, H, W) ─ channels are patches ─ decoder ─ (B, d, h, w) ─ code book ─────────────┘
 
-diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
+diffusers (`pip install diffusers`) is imported when a model is built, and not before.
 
 Shapes: B pictures, H x W pixels in 0..1, h x w codes, d of a code, K codes.
 """
@@ -270,9 +270,7 @@ def _vq_model_class() -> Any:
     try:  # inside of `try`, so that files shipped with a checkpoint load where it is missing
         from diffusers.models.autoencoders.vq_model import VQModel
     except ImportError as error:
-        raise ImportError(
-            f'ImageVqvae is built around diffusers\' VQModel ({error}): pip install "triglot[images]", or diffusers.'
-        ) from error
+        raise ImportError(f"ImageVqvae is built around diffusers' VQModel ({error}): pip install diffusers") from error
     return VQModel
 
 

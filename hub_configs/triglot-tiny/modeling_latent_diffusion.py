@@ -7,7 +7,7 @@ Paper: latent diffusion (arXiv 2112.10752, sections 3.1 and 3.2).
 
 The autoencoder is trained before (`training/train_autoencoder_kl.py`), or published, and stays as it is; it is saved with the decoder.
 
-diffusers (`pip install "triglot[images]"`) is imported when a model is built, and not before.
+diffusers (`pip install diffusers`) is imported when a model is built, and not before.
 
 Shapes: B pictures, H x W pixels in 0..1, C x H' x W' latents.
 """
