@@ -3,6 +3,7 @@
 _forward   prompt (B, T) -> best_of sequences a prompt, sampled -> log p(text | picture) -> the num_images best (B, N, L)
 """
 
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -47,7 +48,8 @@ class DrawingPipeline(TriglotPipeline):
         seed: int | None = None,
     ) -> dict[str, Any]:
         for name, value in (("num_images", num_images), ("best_of", best_of), ("seed", seed)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            left_out = value is None and name != "num_images"
+            if not left_out and (isinstance(value, bool) or not isinstance(value, Integral)):
                 raise TriglotError(f"{name} is {value!r}; a whole number is needed.")
         if seed is not None and not 0 <= seed < 2**64:
             raise TriglotError(f"seed is {seed}; 0 to 2**64 - 1 is allowed.")

@@ -64,7 +64,7 @@ class SpanGenerationMixin(GenerationMixin):
         Where the model's generation config has `drawing` ({"temperature", "top_k", "top_p", "guidance_scale"}, each as it likes), spans of
         pictures are sampled so unless the call says otherwise; greedily drawn pictures are mostly background. What a chain writes beside
         them stays greedy. Pictures are sampled from all codes where neither the call nor `drawing` says less: the 50 likeliest,
-        transformers' default `top_k`, are few of a code book of thousands.
+        transformers' default `top_k`, are few of a code book of thousands. (Chains with texts, by a model without `drawing`, keep it.)
 
         Raises:
             ValueError: an unknown task, one that fits no modality of this model or writes nothing of the `generation_mode`, too few
