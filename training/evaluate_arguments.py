@@ -72,7 +72,9 @@ def add_tokenizer_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--split", default="test", help="images: of these rows (default: test)")
     parser.add_argument("--pictures", type=int, default=300, help="images: how many (default: 300)")
-    parser.add_argument("--side", type=int, default=64, help="images: pixels of the scenes (default: 64)")
+    parser.add_argument(
+        "--side", type=int, help="images: pixels of the scenes (default: those of the largest tokenizer's pictures)"
+    )
     parser.add_argument(
         "--captioner", help="images: checkpoint that describes what each tokenizer draws of the scenes (default: none)"
     )
@@ -126,7 +128,11 @@ def add_image_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", help="rows with a column `image`, as for training (default: held-out scenes)")
     parser.add_argument("--split", default="test", help="of these rows (default: test)")
     parser.add_argument("--pictures", type=int, default=300, help="how many (default: 300)")
-    parser.add_argument("--side", type=int, default=64, help="pixels of what the tokenizer is shown (default: 64)")
+    parser.add_argument(
+        "--side",
+        type=int,
+        help="pixels of what the tokenizer is shown, squares (default: the pictures that it takes apart)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the scenes (default: 0)")
 
 

@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from ..modeling.decoders.image_decoder import ImageDecoder
 from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
-from ..modeling.tokenizers.image_fitting import check_image, fit_image
+from ..modeling.tokenizers.image_fitting import fit_image
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..version import __version__
@@ -29,9 +29,10 @@ from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_image, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
-from .image_decoder_run import codes_tokenizer, fit_of
+from .image_decoder_run import codes_tokenizer, fit_of, shape_of
 from .image_metrics import frechet_distance, psnr, ssim
-from .image_tokenizer_report import show_pictures
+from .image_tokenizer_report import SIDE, show_pictures
+from .image_tokenizer_run import fitting
 from .load_parts import load_image_decoder
 from .named_parts import named_parts
 from .scene_checker import share_right
@@ -145,7 +146,7 @@ def report_image_decoders(
     output_dir: str | os.PathLike,
     pictures: At,
     *,
-    side: int = 64,
+    side: int | None = None,
     what: str = "pictures",
     scenes: Sequence[Scene] | None = None,
     classifier: SceneClassifier | None = None,
@@ -157,7 +158,7 @@ def report_image_decoders(
         tokenizer: Whose codes are drawn.
         output_dir: A folder.
         pictures: The same ones in any size.
-        side: Pixels of the pictures that the tokenizer is shown.
+        side: Pixels of the pictures that the tokenizer is shown, which are squares then; default: as it takes them apart.
         what: How the report calls the pictures.
         scenes: What they show; None leaves the checker out.
         classifier: Gives features; None leaves FID out.
@@ -174,7 +175,8 @@ def report_image_decoders(
         raise TriglotError(
             f"A {type(tokenizer).__name__} does not draw; name an image decoder of its codes as NAME=FOLDER."
         )
-    shown = pictures((side, side))
+    size = (side, side) if side is not None else shape_of(tokenizer) or (SIDE, SIDE)
+    shown = pictures(size)
     if len(shown) < 2:
         raise TriglotError(f"{len(shown)} pictures came; at least 2 are needed.")
     codes = tokenizer.encode(shown)
@@ -187,7 +189,7 @@ def report_image_decoders(
         cards.append(card)
         sheet[name] = drawn[:SHOWN]
     of_all = _of_all(shown, shown, scenes, classifier)
-    cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{side} x {side}", **of_all))
+    cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{size[0]} x {size[1]}", **of_all))
     facts = {
         "pictures": len(codes),
         "what": what,
@@ -195,12 +197,12 @@ def report_image_decoders(
         "versions": {"triglot": __version__, "torch": torch.__version__},
     }
     notes = (
-        f"{len(codes)} {what}, shown to the tokenizer in {side} x {side} pixels; every decoder draws the same codes, one by one, "
+        f"{len(codes)} {what}, shown to the tokenizer in {size[0]} x {size[1]} pixels; every decoder draws the same codes, one by one, "
         f"{facts['threads']} threads of this machine. PSNR and SSIM beside the originals in the decoder's own size. FID: Fréchet distance, from "
         "the originals, of the features of a small classifier of scenes at 64 x 64; with so few pictures it compares decoders here and nothing "
         "else. Scene right: what an independent checker reads from the pixels."
     )
-    largest = max((images[0].shape[1] for images in sheet.values()), default=side)
+    largest = max((images[0].shape[1] for images in sheet.values()), default=size[0])
     whole = (
         pictures((largest, largest))[:SHOWN]
         if len({tuple(images[0].shape) for images in sheet.values()}) > 1
@@ -231,10 +233,14 @@ def scenes_at(scenes: Sequence[Scene]) -> At:
 
 
 def rows_at(rows: Any, count: int, fit: str) -> At:
-    """The first pictures of rows, made to fit any size."""
+    """The first pictures of rows, made to fit any size; read one by one, and anew for each size."""
     found = ImageRows(rows)
-    images = [check_image(found[index], f"image of row {index}") for index in range(min(len(found), count))]
-    return lambda shape: [fit_image(image, shape, fit) for image in images]
+
+    def fitted(shape: tuple[int, int]) -> list[torch.Tensor]:
+        prepare = fitting(shape, fit)
+        return [prepare(found[index]) for index in range(min(len(found), count))]
+
+    return fitted
 
 
 def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:

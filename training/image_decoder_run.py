@@ -98,6 +98,13 @@ def fit_of(tokenizer: MediaTokenizer) -> str:
     return getattr(tokenizer.config, "fit", None) or preparation.get("fit", "pad")
 
 
+def shape_of(tokenizer: MediaTokenizer) -> tuple[int, int] | None:
+    """(height, width) that a tokenizer makes pictures fit, pixels; None for one that takes any size as it is."""
+    preparation = getattr(tokenizer.config, "preparation", None) or {}
+    shape = preparation.get("image_size") or getattr(tokenizer.config, "shape", None)
+    return None if shape is None else (shape[0], shape[1])
+
+
 def codes_tokenizer(folder: str | os.PathLike) -> MediaTokenizer:
     """The image tokenizer whose codes are to be drawn.
 

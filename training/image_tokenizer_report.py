@@ -13,26 +13,31 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image as Pictures
 from tqdm.auto import tqdm
 
 from ..modeling.tokenizers.image_autoencoder import ImageAutoencoder
 from ..modeling.tokenizers.image_fitting import fit_image
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
+from ..processing.image_io import write_image
+from ..provenance import synthetic
 from ..version import __version__
 from .card_report import write_cards
 from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .evaluate_scenes import captions_right
+from .image_decoder_run import fit_of, shape_of
 from .image_metrics import psnr, ssim
+from .image_tokenizer_run import fitting
 from .tokenizer_metrics import code_use
 
 SHOWN = 12  # pictures in pictures.png
+SIDE = 64  # pixels of scenes for tokenizers that take any size
 
 Score = Callable[
     [Sequence[torch.Tensor]], float
@@ -58,7 +63,7 @@ class ImageTokenizerCard:
         ssim: Mean over pictures.
         score: Of the drawn pictures, 0 to 1: captions that are right, or whatever the report was given to ask.
         original_score: The same of the pictures themselves.
-        pictures_per_second: Encoded by this machine.
+        pictures_per_second: Encoded by this machine, once they fit.
     """
 
     name: str
@@ -116,22 +121,25 @@ def measure_image_tokenizer(
     Args:
         name: In the report.
         tokenizer: With a code book and a grid.
-        pictures: float (3, H, W) in 0..1, of any sizes.
+        pictures: float (3, H, W) in 0..1, of any sizes; each is asked for once, and kept as it fits the tokenizer.
         score: Asked of what the tokenizer draws, and of the pictures themselves; the more right, the nearer to 1.
 
     Returns:
         The card, and what it draws; nothing where it cannot draw.
     """
-    tokenizer.encode(pictures[:1])  # whatever is made once is not counted
+    shape = shape_of(tokenizer)
+    prepare = None if shape is None else fitting(shape, fit_of(tokenizer))
+    each = (pictures[index] for index in range(len(pictures)))
+    wanted = [image if prepare is None else prepare(image) for image in each]
+    tokenizer.encode(wanted[:1])  # whatever is made once is not counted
     start = time.perf_counter()
-    codes = [item.numpy() for item in tokenizer.encode(pictures)]
+    codes = [item.numpy() for item in tokenizer.encode(wanted)]
     elapsed = time.perf_counter() - start
     use = code_use(codes, tokenizer.codebook_size, len(codes))  # "seconds" are pictures here
     drawn: list[torch.Tensor] = []
     marks: dict[str, float | None] = dict.fromkeys(("psnr", "least_psnr", "ssim", "score", "original_score"))
     if isinstance(tokenizer, ImageAutoencoder):
         drawn = tokenizer.decode([torch.from_numpy(item) for item in codes])
-        wanted = [tokenizer.prepare(image) for image in pictures]
         noise = torch.cat([psnr(one[None], two[None]) for one, two in zip(drawn, wanted)])
         marks |= {"psnr": float(noise.mean()), "least_psnr": float(noise.min())}
         alike = [ssim(one[None], two[None]) for one, two in zip(drawn, wanted)]
@@ -148,7 +156,7 @@ def measure_image_tokenizer(
         entropy=use.entropy_rate,
         used=use.used,
         perplexity=use.perplexity,
-        pictures_per_second=len(pictures) / elapsed,
+        pictures_per_second=len(wanted) / elapsed,
         **marks,
     )
     return card, drawn
@@ -166,7 +174,7 @@ def report_image_tokenizers(
 
     Args:
         tokenizers: {name in the report: image tokenizer with a code book}.
-        pictures: float (3, H, W) in 0..1.
+        pictures: float (3, H, W) in 0..1; read by each tokenizer anew.
         output_dir: A folder.
         what: How the report calls the pictures.
         score: Of `measure_image_tokenizer`.
@@ -181,8 +189,8 @@ def report_image_tokenizers(
     for name, tokenizer in tokenizers.items():
         if tokenizer.grid is None or not tokenizer.fingerprint:
             raise TriglotError(f"The tokenizer {name!r} has no code book yet, or is one of other media than images.")
-    shown = tqdm(tokenizers.items(), desc="measuring", unit="tokenizer")
-    measured = {name: measure_image_tokenizer(name, item, pictures, score) for name, item in shown}
+    each = tqdm(tokenizers.items(), desc="measuring", unit="tokenizer")
+    measured = {name: measure_image_tokenizer(name, item, pictures, score) for name, item in each}
     cards = [card for card, _ in measured.values()]
     facts = {
         "pictures": len(pictures),
@@ -193,9 +201,10 @@ def report_image_tokenizers(
     notes = (
         f"{len(pictures)} {what}, each made to fit a tokenizer by its own rule. PSNR and SSIM compare what a tokenizer draws from "
         "its codes with the picture that it took apart, mean over pictures; a tokenizer that draws nothing has none. Entropy: if "
-        f"every code took what its frequency says. Pictures/s: encoded one by one, {facts['threads']} threads of this machine."
+        f"every code took what its frequency says. Pictures/s: encoded one by one, once they fit, {facts['threads']} threads of this machine."
     )
     drawn = {name: images for name, (_, images) in measured.items() if images}
+    shown = [pictures[index] for index in range(min(SHOWN, len(pictures)))]
     write_cards(
         output_dir,
         cards,
@@ -205,7 +214,7 @@ def report_image_tokenizers(
         media="Image",
         facts=facts,
         notes=notes,
-        more=lambda folder: show_pictures(pictures[:SHOWN], drawn, folder / "pictures.png"),
+        more=lambda folder: show_pictures(shown, drawn, folder / "pictures.png"),
     )
     return cards
 
@@ -217,8 +226,7 @@ def show_pictures(pictures: Sequence[torch.Tensor], drawn: Mapping[str, Sequence
     for row in (pictures, *drawn.values()):
         fitted = [fit_image(image, shape, "pad") for image in row[: len(pictures)]]
         rows.append(torch.cat([F.pad(image, (2, 2, 2, 2), value=1.0) for image in fitted], 2))
-    sheet = (torch.cat(rows, 1) * 255).round().byte().permute(1, 2, 0)
-    Pictures.fromarray(sheet.numpy()).save(path)
+    write_image(path, torch.cat(rows, 1), synthetic(", ".join(drawn)) if drawn else None)
 
 
 def run(arguments: argparse.Namespace, tokenizers: Mapping[str, MediaTokenizer]) -> list[ImageTokenizerCard]:
@@ -233,10 +241,12 @@ def run(arguments: argparse.Namespace, tokenizers: Mapping[str, MediaTokenizer])
             raise TriglotError("--captioner is scored by the scenes it describes; leave --rows out.")
         rows = open_whole_rows(arguments.rows, arguments.split)
         found = ImageRows(rows)
-        pictures = [found[index] for index in range(min(len(found), arguments.pictures))]
+        pictures: Any = torch.utils.data.Subset(found, range(min(len(found), arguments.pictures)))  # read one by one
         what = f"pictures of {Path(arguments.rows).name}"
     else:
-        pictures, what = scene_pictures(arguments.pictures, arguments.side, arguments.seed), "held-out scenes"
+        sides = [max(shape_of(tokenizer) or (SIDE,)) for tokenizer in tokenizers.values()]
+        side = max(sides) if arguments.side is None else arguments.side
+        pictures, what = scene_pictures(arguments.pictures, side, arguments.seed), "held-out scenes"
         if arguments.captioner:
             score = captions_right(arguments.captioner, held_out_scenes(arguments.pictures, arguments.seed))
             what = f"held-out scenes; score: share that {Path(arguments.captioner).name} describes rightly from what is drawn"

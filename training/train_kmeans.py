@@ -68,7 +68,7 @@ class KmeansArguments:
     init_frames: int = 0  # that k-means++ sees; 0: 20 a code, but between three batches and 50,000
     deduplicate: bool = False
     downsample: str = "mean"  # or "stride"
-    fit: str = "crop"  # pictures of another size than the encoder's; or "stretch", "pad"
+    fit: str = "crop"  # pictures of another size than the encoder's; or "stretch" (for SigLIP and ViT), "pad"
     dtype: str = "float32"  # of the saved weights; or "float16"
     save_rows: int = 1000  # utterances between two saved states
 

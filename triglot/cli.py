@@ -163,7 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     draw.add_argument(
         "--guidance", type=float, help="scale of classifier-free guidance (default: that of the checkpoint)"
     )
-    draw.add_argument("--seed", type=int, default=0, help="of the sampling of each batch (default: 0)")
+    draw.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="of the sampling of each batch: another --batch-size, other pictures (default: 0)",
+    )
     add_batch_arguments(draw, batch_size=1)
     model(draw)
 

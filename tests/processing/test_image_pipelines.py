@@ -9,6 +9,7 @@ from image_testing import PatchConfig, PatchReader, PatchTokenizer, seeing, seei
 from PIL import Image
 
 from triglot import TriglotError
+from triglot.processing import caption_likelihood
 from triglot.processing.caption_likelihood import caption_likelihoods
 
 WORDS = "a red circle"
@@ -158,7 +159,12 @@ def test_best_of_keeps_the_pictures_under_which_the_text_is_most_likely(parts, d
     )
 
 
-def test_the_likelihood_is_the_sum_over_the_caption(parts):
+def keeping(shapes, output):
+    shapes.append(tuple(output.logits.shape))
+    return output
+
+
+def test_the_likelihood_is_the_sum_over_the_caption(parts, monkeypatch):
     model, processor = parts
     text = processor.text_ids(WORDS)
     together = caption_likelihoods(model, processor, [[1, 2, 3, 4], [0, 0, 0, 0]], [text, text[:1]], "es")
@@ -167,6 +173,12 @@ def test_the_likelihood_is_the_sum_over_the_caption(parts):
     with torch.no_grad():
         logs = model(input_ids=ids).logits[0].log_softmax(-1)
     start = example["labels"].count(-100)
+    shapes, forward = [], model.forward
+    monkeypatch.setattr(model, "forward", lambda **given: keeping(shapes, forward(**given)))
+    monkeypatch.setattr(caption_likelihood, "MOST_POSITIONS", 2 * ids.shape[1])
+    again = caption_likelihoods(model, processor, [[1, 2, 3, 4]] * 5, [text] * 5, "es")
+    assert [shape[:2] for shape in shapes] == [(2, ids.shape[1] - start + 1)] * 2 + [(1, ids.shape[1] - start + 1)]
+    torch.testing.assert_close(again, together[:1].expand(5), rtol=0, atol=1e-3)
     by_hand = sum(float(logs[place - 1, ids[0, place]]) for place in range(start, ids.shape[1]))
     assert float(together[0]) == pytest.approx(by_hand, abs=1e-3) and ids.shape[1] - start == len(text) + 1
 
@@ -179,6 +191,13 @@ def test_the_likelihood_is_the_sum_over_the_caption(parts):
         ({"num_images": 1000}, "<= 256"),
         ({"num_images": 2, "do_sample": False}, "would be alike"),
         ({"language": "Klingon"}, "known are en"),
+        ({"num_images": "2"}, "num_images is '2'"),
+        ({"best_of": 2.0}, "best_of is 2.0"),
+        ({"seed": 10**20}, r"0 to 2\*\*64 - 1"),
+        ({"guidance_scale": -1.0}, "guidance_scale is -1.0"),
+        ({"guidance_scale": float("nan")}, "guidance_scale is nan"),
+        ({"guidance_scale": 3.0, "num_beams": 2}, "not with beams"),
+        ({"num_images": 2, "temperature": 0.0}, "temperature"),
     ],
 )
 def test_what_cannot_be_drawn(draw, options, message):

@@ -101,8 +101,10 @@ def test_the_command_line(image_tokenizer, classifier, tmp_path, capsys):
     assert main([*command, "--rows", str(tmp_path / "rows")]) == 0
     told = capsys.readouterr().out
     assert "4 pictures of rows" in told and "FID |" not in told and "scene right" not in told
-    alone = ["evaluate", "image-decoder", "--tokenizer", str(image_tokenizer), "--side", "16", "--pictures", "3"]
+    alone = ["evaluate", "image-decoder", "--tokenizer", str(image_tokenizer), "--pictures", "3"]
     assert main([*alone, "--out", str(tmp_path / "alone")]) == 0
+    height, width = tokenizer.config.shape
+    assert f"shown to the tokenizer in {height} x {width} pixels" in capsys.readouterr().out
     assert [card["name"] for card in json.loads((tmp_path / "alone" / "results.json").read_text())["decoders"]] == [
         "tokenizer", "originals",
     ]  # fmt: skip

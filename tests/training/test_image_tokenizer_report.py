@@ -1,6 +1,7 @@
 """The report card of image tokenizers, on ones whose marks are known."""
 
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,8 @@ def test_the_report_is_written(pictures, tmp_path):
     assert [card["name"] for card in results["tokenizers"]] == ["best", "other"] and results["pictures"] == 16
     text = (tmp_path / "card" / "report.md").read_text()
     assert text.startswith("# Image tokenizers") and "| PSNR, dB |" in text and "score" not in text
-    assert Pictures.open(tmp_path / "card" / "pictures.png").size == (12 * 36, 3 * 36)
+    sheet = Pictures.open(tmp_path / "card" / "pictures.png")
+    assert sheet.size == (12 * 36, 3 * 36) and sheet.text["Comment"].startswith("synthetic; ")
     assert (tmp_path / "card" / "report.png").is_file()
     with pytest.raises(TriglotError, match="0 tokenizers"):
         report_image_tokenizers({}, pictures, tmp_path / "x")
@@ -100,9 +102,27 @@ def test_the_command_line(tmp_path, capsys):
     assert "| mine |" in capsys.readouterr().out
     assert main([*command, "--rows", str(tmp_path / "rows")]) == 0
     assert "5 pictures of rows" in capsys.readouterr().out
+    assert main([*command, "--pictures", "2"]) == 0
+    assert Pictures.open(tmp_path / "card" / "pictures.png").size == (2 * 20, 2 * 20)  # the tokenizer's own 16 pixels
     assert main([*command, "--judge", "x"]) == 1
     assert "these are of images" in capsys.readouterr().err
     assert main([*command, "--pictures", "0"]) == 1
+
+
+def test_pictures_are_read_one_by_one_and_kept_as_they_fit():
+    class Photographs(list):
+        alive = weakref.WeakSet()
+        most = 0
+
+        def __getitem__(self, index):
+            image = super().__getitem__(index).clone()
+            self.alive.add(image)
+            self.most = max(self.most, len(self.alive))
+            return image
+
+    photographs = Photographs(torch.rand(3, 40, 30) for _ in range(6))
+    card, drawn = measure_image_tokenizer("mine", build(ImageDvae), photographs)
+    assert photographs.most <= 2 and len(drawn) == 6 and card.psnr > 0
 
 
 def test_a_captioner_reads_what_is_drawn(tmp_path, capsys):

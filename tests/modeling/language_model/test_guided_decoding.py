@@ -1,5 +1,7 @@
 """Guidance: the logits of pictures are those of the formula, all else is as without, and everything still parses."""
 
+import copy
+
 import pytest
 import torch
 from conftest import buzz
@@ -103,6 +105,28 @@ def test_samples_at_temperature_5_parse(model, task):
         check_parses(model, row, task)
 
 
+def test_returned_sequences_of_a_generation_config_are_those_of_their_prompts(model):
+    prompts = torch.randint(4, 36, (3, 5), generator=torch.Generator().manual_seed(9))
+    settings = copy.copy(model.generation_config)
+    settings.do_sample, settings.top_k, settings.num_return_sequences = True, 1, 2
+    twice = draw(model, prompts, generation_config=settings, do_sample=True)
+    assert twice == [row for row in draw(model, prompts) for _ in range(2)]
+
+
+def test_what_follows_a_picture_is_not_guided(model):
+    prompts = torch.randint(4, 36, (8, 5), generator=torch.Generator().manual_seed(10))
+    nulls = {"negative_prompt_ids": NULL.repeat(8, 1), "negative_prompt_attention_mask": NULL_MASK.repeat(8, 1)}
+    options = {"attention_mask": torch.ones_like(prompts), "do_sample": False, "guidance_scale": 9.0, **nulls}
+    rows = model.generate(input_ids=prompts, output_spans=torch.tensor([[2, 0]] * 8), **options)
+    through = rows[:, : 5 + SIX + 2]
+    text = model.generate(input_ids=through, output_spans=torch.tensor([[0]] * 8), do_sample=False)
+    assert [strip(row) for row in rows.tolist()] == [strip(row) for row in text.tolist()]
+
+
+def strip(row):
+    return row[: row.index(EOS)]
+
+
 def test_a_picture_between_other_spans(model):
     prompts = torch.randint(4, 36, (5, 4), generator=torch.Generator().manual_seed(7))
     spans = torch.tensor([[0, 2, 0, 2, 1]] * 5)
@@ -155,6 +179,32 @@ def test_pictures_are_drawn_as_the_generation_config_says(random_checkpoint):
     assert torch.equal(
         model.generate(**asked, do_sample=False, guidance_scale=1.0), plain
     )  # unless the call says otherwise
+
+
+@pytest.mark.parametrize("drawing", [None, {"temperature": 50.0}])
+def test_pictures_are_sampled_from_all_codes(drawing):
+    """Transformers' own default would leave the 50 likeliest."""
+    config = LlamaConfig(
+        vocab_size=ROWS, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2
+    )
+    media = [{"name": "image", "size": 200, "grid": [1, 1]}]
+    model = extend_text_model(AutoModelForCausalLM.from_config(config), media, "mean").eval()
+    model.generation_config.eos_token_id, model.generation_config.pad_token_id = EOS, PAD
+    model.generation_config.drawing = drawing
+
+    def codes(**options):
+        torch.manual_seed(0)
+        prompts, spans = torch.full((1, 3), 5), torch.tensor([[1]])
+        options |= {} if drawing else {"do_sample": True}
+        asked = {"input_ids": prompts, "attention_mask": torch.ones_like(prompts), "output_spans": spans}
+        return set(model.generate(**asked, num_return_sequences=600, **options)[:, 4].tolist())
+
+    assert len(codes()) > 150 and len(codes(top_k=3)) == 3 and len(codes(top_p=0.2)) < 60
+    if drawing:
+        model.generation_config.drawing = {**drawing, "top_k": 2}
+        assert len(codes()) == 2 and len(codes(top_k=3)) == 3
+        model.generation_config.drawing = {**drawing, "top_p": 0.2}
+        assert len(codes()) < 60
 
 
 def test_what_stands_beside_a_picture_stays_greedy(random_checkpoint):

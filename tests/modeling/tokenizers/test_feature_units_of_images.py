@@ -127,6 +127,30 @@ def test_gradients_flow_through_the_features_of_a_batch():
         units.patch_features(batch[:, :, :8])
 
 
+@pytest.mark.parametrize(
+    ("told", "fit"),
+    [
+        ({"do_center_crop": True, "size": {"shortest_edge": 24}}, "crop"),
+        ({"size": {"height": 24, "width": 24}}, "stretch"),
+        ({"do_center_crop": None, "size": {"height": 24, "width": 24}}, "stretch"),
+        ({}, "crop"),
+    ],
+)
+def test_pictures_fit_as_the_image_processor_makes_them(told, fit):
+    encoder = build("siglip")
+    units = FeatureUnits.from_encoder(encoder, 1, feature_extractor={**PROCESSOR, **told})
+    assert units.config.preparation["fit"] == fit
+    units = FeatureUnits.from_encoder(encoder, 1, feature_extractor={**PROCESSOR, **told}, fit="pad")
+    assert units.config.preparation["fit"] == "pad"
+
+
+def test_an_encoder_that_merges_patches_is_refused(monkeypatch):
+    units = FeatureUnits.from_encoder(build("dinov2"), 2, feature_extractor=PROCESSOR)
+    monkeypatch.setattr(units, "_run_encoder", lambda inputs: torch.zeros(1, 4, 16))
+    with pytest.raises(ValueError, match=r"\(1, 4, 16\) for a picture; .* each of its 9 patches"):
+        units.features(shapes_on_grey(1, (24, 24))[0])
+
+
 def test_it_loads_by_its_type_and_half_precision_runs(tmp_path):
     import triglot  # noqa: F401  (registers the model)
 
