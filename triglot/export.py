@@ -19,12 +19,13 @@ from transformers import AutoModelForCausalLM, AutoProcessor, GenerationConfig, 
 
 from .processing.errors import TriglotError
 from .processing.whole_files import whole_folder
+from .training.load_parts import RUN_ITS_CODE, load_reason
 
 EXPORT_FILES = frozenset(["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"])
 
 
 def export_checkpoint(
-    checkpoint: str | os.PathLike, out: str | os.PathLike, *, trust_remote_code: bool | None = None
+    checkpoint: str | os.PathLike, out: str | os.PathLike, *, trust_remote_code: bool = False
 ) -> Path:
     """Reads a checkpoint and writes it as a plain causal LM; see `export_model`.
 
@@ -42,7 +43,8 @@ def export_checkpoint(
         processor = AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        reason = load_reason(error, RUN_ITS_CODE)
+        raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {reason}") from error
     return export_model(model, processor, out)
 
 
