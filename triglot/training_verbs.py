@@ -87,7 +87,9 @@ def export(arguments: argparse.Namespace, output: Output) -> None:
     logging.disable_progress_bar()
     from .export import export_checkpoint
 
-    folder = export_checkpoint(arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code)
+    folder = export_checkpoint(
+        arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code, warn=output.warn
+    )
     output.show({"out": str(folder)}, str(folder))
 
 
