@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import subprocess
 import time
 
@@ -11,12 +12,14 @@ import pytest
 import soundfile
 import torch
 from environments import ROOT, environment_without_triglot, run
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoProcessor, GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from triglot import TriglotError, TriglotForConditionalGeneration, TriglotProcessor, extend_text_model
 from triglot.cli import main
-from triglot.export import export_model, plain_generation_config, vllm_options
+from triglot.export import check_export_folder, export_model, plain_generation_config, vllm_options
+from triglot.training.card_record import CardRecord, Part, write_record
 from triglot.training.data.demo_world import speak
 from triglot.training.data.splits import HELD_OUT_VOICES, held_out_sentences, random_speaker
 
@@ -266,3 +269,31 @@ def test_errors_are_one_line_and_nothing_is_overwritten(plain, tmp_path, capsys)
     assert "Triglot" in capsys.readouterr().err
     assert main(["export", str(TINY), str(TINY)]) == 1  # the checkpoint itself is no export
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine"]
+
+
+def test_only_an_export_is_replaced(padded, tmp_path):
+    """A Llama that somebody downloaded has the same files, and a card of its own."""
+    (tmp_path / "llama").mkdir()
+    padded[0].language_model.save_pretrained(tmp_path / "llama")
+    padded[1].tokenizer.save_pretrained(tmp_path / "llama")
+    (tmp_path / "llama" / "README.md").write_text("# A Llama\n")
+    with pytest.raises(TriglotError, match="holds something that is no export; name"):
+        check_export_folder(tmp_path / "llama")
+    folder = export_model(*padded, tmp_path / "plain")
+    assert check_export_folder(folder) == folder.resolve()
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(TriglotError, match=r"no export \(notes.txt\)"):
+        export_model(*padded, folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_the_card_has_the_licence_of_the_checkpoint(padded, random_checkpoint, tmp_path, capsys):
+    metadata = ModelCard.load(export_model(*padded, tmp_path / "unknown") / "README.md").data
+    assert metadata.license is None and metadata.base_model is None
+    checkpoint = shutil.copytree(random_checkpoint, tmp_path / "checkpoint")
+    parts = {"speech_tokenizer": Part("meta/units", "meta/units", "cc-by-nc-4.0", "its card")}
+    write_record(CardRecord("mine", "apache-2.0", "me/mine", parts), checkpoint)
+    assert main(["export", str(checkpoint), str(tmp_path / "plain")]) == 0
+    card = ModelCard.load(tmp_path / "plain" / "README.md")
+    assert (card.data.license, card.data.base_model, card.data.language) == ("cc-by-nc-4.0", "me/mine", ["en", "es"])
+    assert "no commercial use" in card.text and "triglot export: meta/units" in capsys.readouterr().err

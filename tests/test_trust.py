@@ -1,9 +1,14 @@
 """Nothing in the package runs what a file says: no pickle, no eval, no shell, no remote code that nobody asked for."""
 
 import ast
+import json
+import sys
 
 import pytest
 from environments import ROOT
+
+from triglot import TriglotError, TriglotProcessor
+from triglot.cli import main
 
 SCANNED = sorted(
     path
@@ -98,3 +103,56 @@ def test_the_scan_finds_it(source):
 )  # fmt: skip
 def test_the_scan_finds_nothing_where_nothing_is(source):
     assert not offences(source)
+
+
+def undecided(source):
+    """Lines that load by an Auto class or a pipeline and leave trust_remote_code open: transformers asks on standard input then."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if (name := dotted(call.func) or "") == "pipeline"
+        or (name.startswith("Auto") and name.endswith(".from_pretrained"))
+        if not any(option.arg in ("trust_remote_code", None) for option in call.keywords)
+    ]
+
+
+def test_nothing_leaves_open_whether_foreign_code_runs():
+    assert undecided(
+        "AutoModel.from_pretrained(d)\npipeline('x', model=d)\nAutoModel.from_pretrained(d, **kwargs)"
+    ) == [1, 2]
+    package = [path for path in SCANNED if path.relative_to(ROOT).parts[0] != "benchmarks"]
+    found = {str(path.relative_to(ROOT)): undecided(path.read_text(encoding="utf-8")) for path in package}
+    assert {path: lines for path, lines in found.items() if lines} == {}
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """A folder whose config names code of its own; somebody would answer yes to every question."""
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "own", "auto_map": {"AutoConfig": "own_config.Own"}})
+    )
+    (tmp_path / "own_config.py").write_text("import sys\nsys.own_config_ran = True\n")
+    monkeypatch.setattr("builtins.input", lambda *words: "y")
+    yield str(tmp_path)
+    assert not hasattr(sys, "own_config_ran")
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [(["describe"], "take one of a class"), (["transcribe", "in.wav", "--model"], "add --trust-remote-code"),
+     (["init", "--codec", "none", "--out", "new", "--text-llm"], "take one of a class")],
+)  # fmt: skip
+def test_foreign_code_is_not_run_and_nobody_is_asked(words, cure, foreign, wav, monkeypatch, capsys):
+    monkeypatch.chdir(foreign)
+    assert main([*words, foreign]) == 1
+    told = capsys.readouterr().err
+    assert "it needs Python code that comes with it, which is not run unasked" in told and cure in told
+    assert told.count("\n") == 1
+
+
+def test_a_foreign_part_of_a_checkpoint_is_not_run_either(foreign):
+    processor = TriglotProcessor.from_pretrained(ROOT / "hub_configs" / "triglot-tiny")
+    with pytest.raises(TriglotError, match="trust_remote_code=True"):
+        processor.codecs.speech_decoder = foreign
+        processor.codecs.get("speech_decoder")

@@ -50,7 +50,7 @@ def assemble_checkpoint(
     """
     model = TriglotForConditionalGeneration.from_pretrained(language_model_dir)
     processor = TriglotProcessor(
-        AutoTokenizer.from_pretrained(text_tokenizer_dir),
+        AutoTokenizer.from_pretrained(text_tokenizer_dir, trust_remote_code=False),
         model.config.modalities,
         languages,
         sampling_rate=model.config.sampling_rate,

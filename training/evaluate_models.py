@@ -28,7 +28,7 @@ from ..processing.errors import TriglotError
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import TaskChain, parse_chain
 from .judge import Judge, JudgeConfig
-from .load_parts import load_stock
+from .load_parts import load_reason, load_stock
 
 JUDGE_RATE = 16_000  # Hz that judges and speaker embeddings are handed
 
@@ -83,10 +83,10 @@ class CheckpointUnderTest:
         name = os.fspath(checkpoint)
         self.device = _device(device)
         try:
-            processor, model = AutoProcessor.from_pretrained(name), AutoModel.from_pretrained(name)
+            processor = AutoProcessor.from_pretrained(name, trust_remote_code=False)
+            model = AutoModel.from_pretrained(name, trust_remote_code=False)
         except (OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {reason}") from error
+            raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {load_reason(error)}") from error
         if not isinstance(processor, TriglotProcessor):
             raise TriglotError(f"{name!r} holds a {type(processor).__name__}; a Triglot checkpoint is needed.")
         processor.check_model(model.config)

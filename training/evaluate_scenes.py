@@ -18,6 +18,7 @@ from .data.picture_rows import as_image
 from .data.scenes import LATER_LANGUAGES, SCENE_LANGUAGES, Scene, parse_scene
 from .evaluate_models import Answer
 from .evaluate_questions import PICTURE_COLUMN, Asked, EvaluationTask
+from .load_parts import load_stock
 from .scene_checker import shows
 
 
@@ -69,7 +70,11 @@ def captions_right(
     Raises:
         TriglotError: a checkpoint that cannot see, or knows none of the demo world's languages.
     """
-    see: Any = pipeline("task-chain", model=checkpoint)
+    see: Any = load_stock(
+        lambda name: pipeline("task-chain", model=name, trust_remote_code=False),
+        checkpoint,
+        "checkpoint that captions",
+    )
     known = [code for code in see.processor.languages if code in (*SCENE_LANGUAGES, *LATER_LANGUAGES)]
     if not known:
         raise TriglotError(

@@ -333,7 +333,9 @@ def _save_checkpoint(
 ) -> None:
     """The whole Hub folder; codecs in the precision that they were saved in."""
     for name in processor.codecs.names:
-        processor.codecs.set(name, AutoModel.from_pretrained(checkpoint, subfolder=name, dtype="auto"))
+        processor.codecs.set(
+            name, AutoModel.from_pretrained(checkpoint, subfolder=name, dtype="auto", trust_remote_code=False)
+        )
     with whole_folder(folder) as partial:
         model.save_pretrained(partial)
         processor.save_pretrained(partial)

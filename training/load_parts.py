@@ -13,6 +13,9 @@ from ..modeling.decoders.modeling_text_to_unit import TextToUnit
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 
+# what to do where the command has the option
+RUN_ITS_CODE = "read it, and if you trust it add --trust-remote-code (trust_remote_code=True)"
+
 
 def load_tokenizer(folder: str | os.PathLike, dtype: torch.dtype | str = torch.float32) -> MediaTokenizer:
     """The tokenizer of a folder, of speech or images, in evaluation mode; `dtype` "auto" keeps that of the files.
@@ -67,9 +70,23 @@ def _load(folder: str | os.PathLike, dtype: torch.dtype | str, what: str, kind: 
 
 def load_stock(load: Callable[..., Any], folder: str | os.PathLike, what: str, **kwargs: Any) -> Any:
     """What `load` makes of the folder, ready for inference; a TriglotError says that it holds no `what`."""
+    if getattr(load, "__name__", "") == "from_pretrained":
+        kwargs["trust_remote_code"] = False  # left open, transformers asks on standard input
     try:
         loaded = load(os.fspath(folder), **kwargs)
     except (OSError, ValueError, KeyError, ImportError) as error:  # ImportError: a package that a part is built of
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {reason}") from error
+        raise TriglotError(f"{os.fspath(folder)!r} holds no {what} that loads: {load_reason(error)}") from error
     return loaded.eval() if hasattr(loaded, "eval") else loaded
+
+
+def load_reason(error: Exception, cure: str = "take one of a class that transformers or Triglot has") -> str:
+    """Why something does not load, in one line: the first of transformers' own, or that it would have run code of its own.
+
+    Args:
+        error: That loading raised.
+        cure: What to do about foreign code.
+    """
+    said = str(error).strip()
+    if "trust_remote_code" in said:
+        return f"it needs Python code that comes with it, which is not run unasked; {cure}."
+    return said.splitlines()[0] if said else type(error).__name__

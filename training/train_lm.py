@@ -145,7 +145,7 @@ def make_processor(
     image_tokenizer: MediaTokenizer | None = None,
 ) -> TriglotProcessor:
     """A processor for these tokenizers. `rows`: embedding rows of the text LLM; None for as many as it has tokens."""
-    tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir)
+    tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir, trust_remote_code=False)
     modalities: list[dict[str, Any]] = [
         {"name": "text", "size": rows if rows is not None else len(tokenizer)},
         speech_tokenizer.describe_modality(),
@@ -233,7 +233,7 @@ def train_lm(
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     set_seed(seed)
     base = (
-        AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32)
+        AutoModelForCausalLM.from_pretrained(arguments.text_model, dtype=torch.float32, trust_remote_code=False)
         if arguments.text_model
         else None
     )

@@ -86,7 +86,7 @@ def train_text_lm(
     arguments, output_dir = arguments or LmArguments(), Path(output_dir)
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
-    tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir)
+    tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir, trust_remote_code=False)
     processor = TriglotProcessor(tokenizer, [{"name": "text", "size": len(tokenizer)}], arguments.languages.split())
     examples = text_examples(rows, processor)
     packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)

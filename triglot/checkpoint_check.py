@@ -222,7 +222,7 @@ def _misfits(root: Path) -> Iterator[str]:
 
     try:
         config = TriglotConfig.from_pretrained(root)
-        processor = TriglotProcessor.from_pretrained(root)
+        processor = TriglotProcessor.from_pretrained(root, trust_remote_code=False)
     except Exception as error:  # of a config that was edited by hand: of many kinds
         yield f"its configs cannot be loaded: {_one_line(error)}"
         return

@@ -2,7 +2,7 @@
 
     config.json, model*.safetensors, generation_config.json     Qwen3ForCausalLM, LlamaForCausalLM, ... with all V rows
     tokenizer.json, tokenizer_config.json                       the text tokenizer with a token for every media id
-    README.md                                                   how to serve it, and what is lost
+    README.md                                                   how to serve it, what is lost, and the licence of the checkpoint
 
 No remote code; transformers alone loads it, with the same logits. Media are still made into ids, and ids into media, by the
 checkpoint's own processor: `exported_prompts`, `ids_of_exported_text`.
@@ -11,20 +11,35 @@ checkpoint's own processor: `exported_prompts`, `ids_of_exported_text`.
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import ModelCardData
 from transformers import AutoModelForCausalLM, AutoProcessor, GenerationConfig, PreTrainedTokenizerFast
 
 from .processing.errors import TriglotError
 from .processing.whole_files import whole_folder
+from .training.card_facts import LANGUAGE_MODEL, whole_licence
+from .training.card_record import CardRecord, cleaned, record_of
+from .training.licences import hub_id
+from .training.load_parts import RUN_ITS_CODE, load_reason
 
-EXPORT_FILES = frozenset(["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"])
+# all that an export holds, and the words in its README.md by which it is known
+EXPORT_FILES = re.compile(
+    r"README\.md|config\.json|generation_config\.json|tokenizer(_config)?\.json|model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"
+)
+MARK = "Written by `triglot export`."
 
 
 def export_checkpoint(
-    checkpoint: str | os.PathLike, out: str | os.PathLike, *, trust_remote_code: bool | None = None
+    checkpoint: str | os.PathLike,
+    out: str | os.PathLike,
+    *,
+    trust_remote_code: bool = False,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Path:
     """Reads a checkpoint and writes it as a plain causal LM; see `export_model`.
 
@@ -32,6 +47,7 @@ def export_checkpoint(
         checkpoint: Folder or Hub id of a Triglot checkpoint.
         out: Folder to write, whole or not at all; an older export there is replaced.
         trust_remote_code: Run the code that lies in the checkpoint.
+        warn: Told what whoever passes the export on should know about its licence.
 
     Raises:
         TriglotError: a checkpoint that cannot be loaded, that is no Triglot, or that no plain model can express.
@@ -42,17 +58,30 @@ def export_checkpoint(
         processor = AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
         model = AutoModelForCausalLM.from_pretrained(name, dtype="auto", trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
-        raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    return export_model(model, processor, out)
+        reason = load_reason(error, RUN_ITS_CODE)
+        raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {reason}") from error
+    record = cleaned(record_of(name, processor.codecs.names))
+    folder = export_model(model, processor, out, record, hub_id(name))
+    for warning in whole_licence(record)[1]:
+        warn(warning)
+    return folder
 
 
-def export_model(model: Any, processor: Any, out: str | os.PathLike) -> Path:
+def export_model(
+    model: Any,
+    processor: Any,
+    out: str | os.PathLike,
+    record: CardRecord | None = None,
+    repo_id: str | None = None,
+) -> Path:
     """Writes a Triglot model and its processor's vocabulary as a plain causal LM with a fast tokenizer.
 
     Args:
         model: `TriglotForConditionalGeneration`; its weights are written in the precision they have.
         processor: The model's `TriglotProcessor`.
         out: Folder, whole or not at all; an older export there is replaced.
+        record: What is known of the checkpoint; its licence and origin go into the export's card.
+        repo_id: Of the checkpoint on the Hub, where it lies there.
 
     Returns:
         The folder.
@@ -76,7 +105,7 @@ def export_model(model: Any, processor: Any, out: str | os.PathLike) -> Path:
             **{name: str(token) for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)},
         ).save_pretrained(partial)
         _for_older_readers(partial)
-        (partial / "README.md").write_text(card(model, processor), encoding="utf-8")
+        (partial / "README.md").write_text(card(model, processor, record, repo_id), encoding="utf-8")
     return folder
 
 
@@ -84,14 +113,17 @@ def check_export_folder(out: str | os.PathLike) -> Path:
     """The folder, resolved; refused if replacing it would destroy anything but an older export.
 
     Raises:
-        TriglotError: a file, or a folder that holds something else.
+        TriglotError: a file, or a folder that holds something else: a file that no export has, or no card that says what it is.
     """
     folder = Path(out).resolve()
     if folder.exists() and not folder.is_dir():
         raise TriglotError(f"{str(out)!r} is a file; name a folder.")
-    present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if present and (not present >= EXPORT_FILES or "processor_config.json" in present):
-        raise TriglotError(f"{str(out)!r} holds something that is no export; name a new or an empty folder.")
+    present = list(folder.iterdir()) if folder.is_dir() else []
+    other = sorted(path.name for path in present if not path.is_file() or not EXPORT_FILES.fullmatch(path.name))
+    card = folder / "README.md"
+    if present and (other or not card.is_file() or MARK.encode() not in card.read_bytes()):
+        what = f" ({other[0]})" if other else ""
+        raise TriglotError(f"{str(out)!r} holds something that is no export{what}; name a new or an empty folder.")
     return folder
 
 
@@ -173,8 +205,19 @@ def vllm_options(text_config: Any) -> list[str]:
     return ["--model-impl", "transformers"] if biased else []
 
 
-def card(model: Any, processor: Any) -> str:
-    """README.md of the export."""
+def card(model: Any, processor: Any, record: CardRecord | None = None, repo_id: str | None = None) -> str:
+    """README.md of the export; what binds the checkpoint binds it too."""
+    record = record or CardRecord("")
+    licence, cautions = whole_licence(record)
+    run = record.runs[-1] if record.runs else None
+    part = record.parts.get(LANGUAGE_MODEL)
+    metadata = ModelCardData(
+        language=list(processor.languages) or None,
+        license=licence,
+        library_name="transformers",
+        pipeline_tag="text-generation",
+        base_model=repo_id or record.repo_id or (run and run.base_id) or (part and part.hub_id) or None,
+    )
     config, text = model.config, model.language_model.config
     names = processor.exported.tokenizer.convert_ids_to_tokens
     rows = [
@@ -186,13 +229,12 @@ def card(model: Any, processor: Any) -> str:
     return "\n".join(
         [
             "---",
-            "library_name: transformers",
-            "pipeline_tag: text-generation",
+            metadata.to_yaml(),
             "---",
             "",
             f"# A Triglot model as a plain {type(model.language_model).__name__}",
             "",
-            f"Written by `triglot export`. {config.vocab_size} ids; those of media are ordinary added tokens:",
+            f"{MARK} {config.vocab_size} ids; those of media are ordinary added tokens:",
             "",
             *rows,
             "",
@@ -207,5 +249,6 @@ def card(model: Any, processor: Any) -> str:
             "",
             "A plain engine does not keep to the span grammar: nothing forces a span to be closed or a picture to be whole.",
             "",
+            *(line for caution in cautions for line in (caution, "")),
         ]
     )

@@ -189,9 +189,11 @@ def _pipeline(task: str, arguments: argparse.Namespace, **options: Any) -> Any:
     if arguments.model is None and not os.path.isdir(model):
         raise TriglotError(f"There is no folder {model!r} here; name a checkpoint with --model.")
     try:
-        return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code or None, **options)
+        return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code, **options)
     except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        from .training.load_parts import RUN_ITS_CODE, load_reason
+
+        reason = load_reason(error, RUN_ITS_CODE)
         raise TriglotError(f"The checkpoint {str(model)!r} cannot be loaded: {reason}") from error
 
 

@@ -88,7 +88,7 @@ def export(arguments: argparse.Namespace, output: Output) -> None:
     from .export import export_checkpoint
 
     folder = export_checkpoint(
-        arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code or None
+        arguments.checkpoint, arguments.out, trust_remote_code=arguments.trust_remote_code, warn=output.warn
     )
     output.show({"out": str(folder)}, str(folder))
 

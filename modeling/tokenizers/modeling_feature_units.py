@@ -156,8 +156,10 @@ class FeatureUnits(MediaTokenizer):
         if own:
             full: Any = own[0](**{key: value for key, value in settings.items() if key != "model_type"})
         else:
-            full = encoder.config if isinstance(encoder, PreTrainedModel) else AutoConfig.from_pretrained(encoder)
-            full = vision_part(full)
+            given = isinstance(encoder, PreTrainedModel)
+            full = vision_part(
+                encoder.config if given else AutoConfig.from_pretrained(encoder, trust_remote_code=False)
+            )
         encoder_config = _plain_settings(full.to_dict())
         truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
 
@@ -449,7 +451,7 @@ def _load_feature_extractor(encoder: str | os.PathLike | PreTrainedModel) -> Any
     if isinstance(encoder, PreTrainedModel):
         raise ValueError(f"{type(encoder).__name__} needs its feature extractor: pass feature_extractor=.")
     try:
-        return AutoFeatureExtractor.from_pretrained(encoder)
+        return AutoFeatureExtractor.from_pretrained(encoder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{os.fspath(encoder)!r} holds no feature extractor; save it beside the encoder with its save_pretrained, "
