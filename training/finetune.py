@@ -38,6 +38,7 @@ from .load_parts import load_stock
 from .model_card import card_beside
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments, read_setting, read_settings
+from .run_inputs import base_digest, rows_digest, text_digest
 from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, full_disk_told, hardware, open_run, sharding, trainer_arguments
 from .train_lm import parse_task_weights
@@ -121,7 +122,8 @@ def finetune(
         The new checkpoint, `output_dir`/checkpoint.
 
     Raises:
-        TriglotError: no checkpoint, codes of another tokenizer, tasks without data, or checkpoints of other settings.
+        TriglotError: no checkpoint, codes of another tokenizer, tasks without data, or checkpoints of other settings, of another
+            base or of other rows.
     """
     arguments = arguments or FinetuneArguments()
     output_dir, checkpoint = Path(output_dir), os.fspath(checkpoint)
@@ -150,9 +152,15 @@ def finetune(
         )
     processor.languages += new
     weights = parse_task_weights("tasks", arguments.tasks) if arguments.tasks else _allowed(rows)
-    last = open_run(
-        output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": mixture["tokenizer"]}
-    )
+    inputs = {
+        "base": base_digest(checkpoint),
+        "text_tokenizer": text_digest(processor.tokenizer),
+        "speech_tokenizer": mixture["tokenizer"],
+        "image_tokenizer": pictures.get("fingerprint") or "",
+        "languages": " ".join(processor.languages),
+        "token_rows": rows_digest(rows),
+    }
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
 
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)

@@ -67,26 +67,32 @@ def open_run(
         checkpoints: The folder, within that of the stage; made if need be.
         arguments: The stage's frozen dataclass.
         seed: Of the run.
-        inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}.
+        inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}; "" for a part that is not there.
         newest: Finds the checkpoint to go on from; default: that of a Trainer.
 
     Returns:
         The newest complete checkpoint to go on from, or None.
 
     Raises:
-        TriglotError: checkpoints of a run with other settings are there, or the folder cannot be written.
+        TriglotError: checkpoints of a run with other settings or inputs are there, or the folder cannot be written.
     """
     settings = {name: value for name, value in plain_settings(arguments).items() if name not in FREE_SETTINGS}
     run = {"seed": seed, "inputs": dict(inputs), **settings}
     file, last = checkpoints / RUN_FILE, newest(checkpoints)
     if last is not None and file.is_file():
         before = with_later_settings(type(arguments), json.loads(file.read_text(encoding="utf-8")))
+        then = before.pop("inputs", {})
         changed = [
-            f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]
+            f"{name} {before.get(name)} -> {run[name]}"
+            for name in sorted(set(run) - {"inputs"})
+            if before.get(name) != run[name]
         ]
+        # an input that an older run did not write down is taken as it is
+        others = [name for name, digest in sorted({**inputs, **then}.items()) if inputs.get(name, "") != digest]
+        changed += [f"another {name.replace('_', ' ')}" for name in others]
         if changed:
             raise TriglotError(
-                f"{checkpoints} holds a run with other settings ({'; '.join(changed)}); give the settings it was started "
+                f"{checkpoints} holds a run with other settings or inputs ({'; '.join(changed)}); give those it was started "
                 "with, choose another output_dir, or delete that folder to start anew."
             )
     check_writable(checkpoints.parent)

@@ -20,6 +20,7 @@ from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .begun_model import take_language_model
+from .checkpoint_files import weights_digest
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
@@ -27,6 +28,7 @@ from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
+from .run_inputs import base_digest, rows_digest, text_digest
 from .run_report import train_and_report
 from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
 
@@ -221,15 +223,21 @@ def train_lm(
         `output_dir`.
 
     Raises:
-        TriglotError: tasks without data, examples longer than `pack_length`, or checkpoints of other settings.
+        TriglotError: tasks without data, examples longer than `pack_length`, or checkpoints of other settings, of another
+            base or of other rows.
     """
     arguments = arguments or LmArguments()
     output_dir = Path(output_dir)
     speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir)
     image_tokenizer = None if image_tokenizer_dir is None else load_image_tokenizer(image_tokenizer_dir)
-    inputs = {"speech_tokenizer": speech_tokenizer.fingerprint}
-    if image_tokenizer is not None:
-        inputs["image_tokenizer"] = image_tokenizer.fingerprint
+    begun = arguments.start_from
+    inputs = {
+        "base": (weights_digest(begun) or "") if begun else base_digest(arguments.text_model),
+        "text_tokenizer": text_digest(AutoTokenizer.from_pretrained(text_tokenizer_dir)),
+        "speech_tokenizer": speech_tokenizer.fingerprint,
+        "image_tokenizer": "" if image_tokenizer is None else image_tokenizer.fingerprint,
+        "token_rows": rows_digest(rows),
+    }
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     set_seed(seed)
     base = (

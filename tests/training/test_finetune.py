@@ -162,6 +162,30 @@ def test_a_run_that_was_cut_off_ends_alike(rank, random_checkpoint, tokens, tmp_
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_goes_on_with_its_own_data_and_base_alone(random_checkpoint, tokens, tmp_path):
+    arguments, out = FinetuneArguments(**{**SHORT, "max_steps": 1}, tasks="MT"), tmp_path / "out"
+    finetune(random_checkpoint, tokens, out, arguments)
+    texts = [(f"une étoile {n}", f"a star {n}") for n in range(8)]
+    (tmp_path / "other").mkdir()
+    other = tokenised_table(tmp_path / "other", random_checkpoint / "speech_tokenizer", texts, ("fr", "en"))
+    another = shutil.copytree(random_checkpoint, tmp_path / "another")
+    model = load(another)
+    torch.nn.init.normal_(model.get_input_embeddings().weight)
+    model.save_pretrained(another)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for base, rows, message in ((random_checkpoint, other, "another token rows"), (another, tokens, "another base")):
+        with pytest.raises(TriglotError, match=message):
+            finetune(base, rows, out, arguments)
+    assert kept == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    file = out / "checkpoints" / "run.json"
+    run = json.loads(file.read_text())
+    assert set(run["inputs"]) == {
+        "base", "text_tokenizer", "speech_tokenizer", "image_tokenizer", "languages", "token_rows",
+    }  # fmt: skip
+    file.write_text(json.dumps({**run, "inputs": {"speech_tokenizer": run["inputs"]["speech_tokenizer"]}}))
+    finetune(random_checkpoint, tokens, out, arguments)  # begun before the others were written down
+
+
 def test_four_bits_carry_an_adapter(random_checkpoint, tokens, tmp_path):
     """QLoRA, on a GPU or by bitsandbytes' kernels for CPUs: the frozen weights in 4 bits, and a checkpoint of whole weights in the end."""
     bitsandbytes = pytest.importorskip("bitsandbytes")

@@ -252,6 +252,8 @@ def test_checkpoints_of_other_settings_are_not_mixed(rows, random_checkpoint, tm
         train_lm(
             rows, *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4, learning_rate=0.5)
         )
+    with pytest.raises(TriglotError, match="another token rows"):
+        train_lm(rows[:-1], *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4))
 
 
 def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, processor, tmp_path):
