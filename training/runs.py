@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, Trainer, TrainingArguments
 from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .muon import Muon
+from .ranks import rank_and_ranks
 
 OPTIMIZERS = ("adamw", "muon")
 DTYPES = ("float32", "float16")  # of saved media models
@@ -239,7 +240,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
 
 def hardware() -> str:
     """What trains here, in words: GPUs by their names, or threads of a CPU, of each process."""
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+    _, processes = rank_and_ranks()
     each = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     if not each:
         threads = torch.get_num_threads()
@@ -373,13 +374,16 @@ def fitting_deviation(width: int) -> float:
 def save_whole(model: PreTrainedModel, output_dir: Path, keep: Collection[str] = ("checkpoints",)) -> None:
     """Saves a model into `output_dir` so that no half-written model can ever be loaded from it.
 
-    The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads.
+    The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads. Of several
+    processes the first one writes.
 
     Args:
         model: On any device.
         output_dir: Made if need be; files of an older model in it are replaced.
         keep: Entries of the folder that are no part of the model.
     """
+    if rank_and_ranks()[0] > 0:
+        return
     output_dir.mkdir(parents=True, exist_ok=True)
     partial = output_dir / f".model.{uuid.uuid4().hex[:8]}.partial"  # not beside it: that may be another disk
     try:
