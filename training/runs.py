@@ -26,6 +26,7 @@ from .ranks import rank_and_ranks
 
 OPTIMIZERS = ("adamw", "muon")
 DTYPES = ("float32", "float16")  # of saved media models
+LM_DTYPES = (*DTYPES, "bfloat16")  # of saved language models
 SKIPPED_FILE, MOST_LISTED = (
     "skipped_rows.json",
     1_000,
@@ -204,16 +205,14 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     """
     decay_steps = getattr(arguments, "decay_steps", 0)
     has_cuda = torch.cuda.is_available()
-    return TrainingArguments(
+    settings = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=getattr(arguments, "epochs", 3.0),
         max_steps=arguments.max_steps,
         per_device_train_batch_size=arguments.batch_size,
         gradient_accumulation_steps=getattr(arguments, "accumulation", 1),
         learning_rate=arguments.learning_rate,
-        warmup_steps=min(arguments.warmup_steps, arguments.max_steps // 10)
-        if arguments.max_steps > 0
-        else arguments.warmup_steps,
+        warmup_steps=used_warmup(arguments),
         weight_decay=arguments.weight_decay,
         adam_beta2=getattr(arguments, "adam_beta2", 0.999),
         max_grad_norm=arguments.max_grad_norm,
@@ -225,6 +224,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         save_steps=arguments.save_steps,
         save_total_limit=KEPT,
         logging_steps=arguments.logging_steps,
+        logging_nan_inf_filter=False,
         dataloader_num_workers=getattr(arguments, "num_workers", 0),
         dataloader_pin_memory=has_cuda,
         remove_unused_columns=False,
@@ -236,6 +236,16 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         data_seed=seed,
         **more,
     )
+    if settings.n_gpu > 1:  # torch's DataParallel, which Trainer would take, gives a loss for each GPU
+        print(f"one GPU of {settings.n_gpu} is used; `accelerate launch -m triglot ...` takes all (docs/many_gpus.md)")
+        settings._n_gpu = 1
+    return settings
+
+
+def used_warmup(arguments: Any) -> int:
+    """Steps of the warm-up: a stage's `warmup_steps`, but no more than a tenth of `max_steps` where it is above 0."""
+    steps = arguments.max_steps
+    return min(arguments.warmup_steps, steps // 10) if steps > 0 else arguments.warmup_steps
 
 
 def hardware() -> str:
@@ -271,10 +281,10 @@ def given_settings(arguments: argparse.Namespace, arguments_class: type) -> Any:
     )
 
 
-def check_dtype(name: str) -> None:
-    """Raises TriglotError for a precision of saved weights that is not in `DTYPES`."""
-    if name not in DTYPES:
-        raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(DTYPES)}.")
+def check_dtype(name: str, allowed: Collection[str] = DTYPES) -> None:
+    """Raises TriglotError for a precision of saved weights that is not `allowed`."""
+    if name not in allowed:
+        raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(allowed)}.")
 
 
 def check_counts(arguments: Any, *names: str) -> None:
@@ -282,6 +292,15 @@ def check_counts(arguments: Any, *names: str) -> None:
     for name in names:
         if getattr(arguments, name) < 1:
             raise TriglotError(f"{name} is {getattr(arguments, name)}; it must be at least 1.")
+
+
+def check_steps(arguments: Any, *names: str) -> None:
+    """Raises TriglotError where one of these settings is not a number of steps that `max_steps` holds."""
+    for name in names:
+        if not 0 <= getattr(arguments, name) <= arguments.max_steps:
+            raise TriglotError(
+                f"{name} is {getattr(arguments, name)}; allowed is 0 to max_steps, {arguments.max_steps}."
+            )
 
 
 def whole_numbers(text: str, name: str, example: str, *, least: int = 1, some: bool = True) -> list[int]:

@@ -186,6 +186,30 @@ def test_a_run_goes_on_with_its_own_data_and_base_alone(random_checkpoint, token
     finetune(random_checkpoint, tokens, out, arguments)  # begun before the others were written down
 
 
+def test_a_run_that_diverges_is_told_and_not_saved(random_checkpoint, tokens, tmp_path):
+    arguments = FinetuneArguments(**{**SHORT, "max_steps": 2, "learning_rate": 1e30}, lora_rank=4, tasks="MT")
+    with pytest.raises(TriglotError, match="lower learning_rate"):
+        finetune(random_checkpoint, tokens, tmp_path, arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"accumulation": 0}, "accumulation is 0"),
+        ({"save_steps": 0}, "save_steps is 0"),
+        ({"logging_steps": 0}, "logging_steps is 0"),
+        ({"pack_length": -1}, "pack_length is -1"),
+        ({"max_steps": 8, "decay_steps": 9}, "allowed is 0 to max_steps, 8"),
+        ({"dtype": "bf16"}, "float32 or float16 or bfloat16"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(TriglotError, match=message):
+        FinetuneArguments(**settings)
+
+
 def test_four_bits_carry_an_adapter(random_checkpoint, tokens, tmp_path):
     """QLoRA, on a GPU or by bitsandbytes' kernels for CPUs: the frozen weights in 4 bits, and a checkpoint of whole weights in the end."""
     bitsandbytes = pytest.importorskip("bitsandbytes")

@@ -352,6 +352,9 @@ def test_other_tokens_are_no_start():
     ("arguments", "message"),
     [
         ({"dtype": "int8"}, "bfloat16"),
+        ({"init": "median"}, "zero, mean, centroids"),
+        ({"pack_length": 0}, "pack_length is 0"),
+        ({"save_steps": 0}, "save_steps is 0"),
         ({"languages": "en Klingon"}, "Klingon"),
         ({"optimizer": "sgd"}, "adamw or muon"),
         ({"media_weight": 0.0}, "above 0"),
