@@ -349,7 +349,8 @@ def run_once(folder: Path, stage: str, arguments: Any, seed: int, step: Callable
         wait_until(done.is_file, f"[{stage}] the first process finishes it")
         return
     minutes = (time.monotonic() - start) / 60
-    record = {"stage": stage, "settings": settings, "seed": seed, "minutes": round(minutes, 2), "hardware": hardware()}
+    made_by = hardware(1 if stage in ALONE else None)
+    record = {"stage": stage, "settings": settings, "seed": seed, "minutes": round(minutes, 2), "hardware": made_by}
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(done) as partial:
         partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")

@@ -248,9 +248,9 @@ def used_warmup(arguments: Any) -> int:
     return min(arguments.warmup_steps, steps // 10) if steps > 0 else arguments.warmup_steps
 
 
-def hardware() -> str:
-    """What trains here, in words: GPUs by their names, or threads of a CPU, of each process."""
-    _, processes = rank_and_ranks()
+def hardware(processes: int | None = None) -> str:
+    """What trains here, in words: GPUs by their names, or threads of a CPU, of each process; `processes`: default: all there are."""
+    processes = processes or rank_and_ranks()[1]
     each = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     if not each:
         threads = torch.get_num_threads()
