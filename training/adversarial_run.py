@@ -28,7 +28,7 @@ from ..processing.errors import TriglotError
 from .parts_trainer import check_finite
 from .progress import as_line, bar_settings
 from .run_report import write_report
-from .runs import KEPT, check_room_for_run, full_disk_told, sharding
+from .runs import KEPT, check_room_for_run, full_disk_told, sharding, used_warmup
 from .seeded_data import seeded_data
 
 STATE_FILE = "trainer_state.json"  # in a checkpoint: {"global_step", "log_history"}
@@ -187,7 +187,7 @@ class _Run:
 
     def rate(self) -> float:
         """Share of the peak rates at this step: up over the warm-up, then a cosine to 0."""
-        step, warm = self.state.global_step, min(self.arguments.warmup_steps, self.arguments.max_steps // 10)
+        step, warm = self.state.global_step, used_warmup(self.arguments)
         if step < warm:
             return (step + 1) / warm
         return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, self.arguments.max_steps - warm)))

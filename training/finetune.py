@@ -38,8 +38,21 @@ from .load_parts import load_stock
 from .model_card import card_beside
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments, read_setting, read_settings
+from .run_inputs import base_digest, rows_digest, text_digest
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, full_disk_told, hardware, open_run, sharding, trainer_arguments
+from .runs import (
+    LM_DTYPES,
+    check_counts,
+    check_dtype,
+    check_optimizer,
+    check_steps,
+    chosen_optimizers,
+    full_disk_told,
+    hardware,
+    open_run,
+    sharding,
+    trainer_arguments,
+)
 from .train_lm import parse_task_weights
 
 ROWS = ("none", "media", "seen", "new")
@@ -85,12 +98,13 @@ class FinetuneArguments:
         check_optimizer(self.optimizer)
         if self.trained_rows not in ROWS:
             raise TriglotError(f"trained_rows is {self.trained_rows!r}; allowed is {', '.join(ROWS)}.")
-        if self.dtype not in ("float32", "float16", "bfloat16"):
-            raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
-        if self.lora_rank < 0 or self.max_steps < 1 or not 0 < self.media_weight <= 1:
+        check_dtype(self.dtype, LM_DTYPES)
+        check_counts(self, "pack_length", "max_steps", "batch_size", "accumulation", "save_steps", "logging_steps")
+        check_steps(self, "decay_steps")
+        if self.lora_rank < 0 or not 0 < self.media_weight <= 1:
             raise TriglotError(
-                f"lora_rank is {self.lora_rank}, max_steps {self.max_steps}, media_weight {self.media_weight}; a rank is at least "
-                "0, there is at least 1 step, and the weight is above 0, up to 1."
+                f"lora_rank is {self.lora_rank}, media_weight {self.media_weight}; a rank is at least 0, and the weight is above 0, "
+                "up to 1."
             )
         if self.lora_rank and self.optimizer == "muon":
             raise TriglotError("optimizer is muon, which turns whole matrices; an adapter is trained by adamw.")
@@ -121,7 +135,8 @@ def finetune(
         The new checkpoint, `output_dir`/checkpoint.
 
     Raises:
-        TriglotError: no checkpoint, codes of another tokenizer, tasks without data, or checkpoints of other settings.
+        TriglotError: no checkpoint, codes of another tokenizer, tasks without data, a loss that is not
+            finite, or checkpoints of other settings, of another base or of other rows.
     """
     arguments = arguments or FinetuneArguments()
     output_dir, checkpoint = Path(output_dir), os.fspath(checkpoint)
@@ -150,9 +165,15 @@ def finetune(
         )
     processor.languages += new
     weights = parse_task_weights("tasks", arguments.tasks) if arguments.tasks else _allowed(rows)
-    last = open_run(
-        output_dir / "checkpoints", arguments, seed=seed, inputs={"speech_tokenizer": mixture["tokenizer"]}
-    )
+    inputs = {
+        "base": base_digest(checkpoint),
+        "text_tokenizer": text_digest(processor.tokenizer),
+        "speech_tokenizer": mixture["tokenizer"],
+        "image_tokenizer": pictures.get("fingerprint") or "",
+        "languages": " ".join(processor.languages),
+        "token_rows": rows_digest(rows),
+    }
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
 
     set_seed(seed)
     model: Any = _load_model(checkpoint, arguments)

@@ -33,9 +33,9 @@ from .describe import count_numbers, count_of
 from .load_parts import load_image_tokenizer, load_speech_decoder, load_speech_tokenizer, load_stock
 from .memory_plan import MemoryPlan, TrainingSetup, as_table, plan_memory
 from .model_card import card_beside
-from .runs import given_settings
+from .runs import LM_DTYPES, check_dtype, given_settings
 from .train_kmeans import KmeansArguments, train_kmeans
-from .train_lm import LmArguments, make_model, make_processor
+from .train_lm import LmArguments, check_init, make_model, make_processor
 
 SPAN_IDS = 3  # of a new modality beside its codes: begin, end, and <|sep|> for the first
 SPEECH_SECONDS = 30  # most speech of an output span
@@ -83,6 +83,8 @@ class InitArguments:
             raise TriglotError(
                 "k-means over the encoder's features needs sound: give audio, a dataset with a column `audio`."
             )
+        check_init(self.init)
+        check_dtype(self.dtype, LM_DTYPES)
         for language in self.languages.split():
             resolve_language(language)
 

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from ..processing.errors import TriglotError
 from .data.packing import NO_TASK
+from .parts_trainer import check_finite
 from .whole_weights import gathered, skeleton_of
 
 
@@ -71,6 +73,12 @@ class LmTrainer(Trainer):
         self._ids += (self._tasks != NO_TASK).sum()
         return super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
 
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """A TriglotError ends the run where the loss is not finite, before its gradients reach a weight."""
+        loss = super().training_step(*args, **kwargs)
+        check_finite(float(loss), self.state.global_step, self.args.learning_rate)
+        return loss
+
     def _loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         losses, kept = self.weighed_loss.of_labels(outputs, labels)
         values = torch.stack([losses.detach(), torch.ones_like(losses)], 1).double()
@@ -95,11 +103,21 @@ class LmTrainer(Trainer):
         return {**means, "ids_per_second": ids / max(now - (begun or now), 1e-9)}
 
     def whole_model(self) -> Any:
-        """The trained model with whole weights on the CPU; None on all ranks but the first. To be called on all ranks."""
+        """The trained model with whole weights on the CPU; None on all ranks but the first. To be called on all ranks.
+
+        Raises:
+            TriglotError: weights that are not finite, of a last step that no loss came after.
+        """
         if self._skeleton is not None:
             trained = gathered(self, self._skeleton)
         else:
             trained = self.accelerator.unwrap_model(self.model).cpu() if self.is_world_process_zero() else None
         if trained is not None:
+            floats = (weight for weight in trained.parameters() if weight.is_floating_point())
+            if not all(bool(weight.isfinite().all()) for weight in floats):
+                raise TriglotError(
+                    f"Weights are not finite after step {self.state.global_step}; lower learning_rate "
+                    f"({self.args.learning_rate:g}) and start anew in another folder."
+                )
             vars(trained.config).pop("use_cache", None)  # Trainer's, for training alone
         return trained

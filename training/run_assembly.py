@@ -21,11 +21,13 @@ from datasets import IterableDataset
 
 from ..processing.errors import TriglotError
 from .data.load_rows import open_rows, open_whole_rows
+from .data.mixture import finished_shards
 from .data.sources import load_sources
 from .finetune import CHECKPOINT, FinetuneArguments, finetune
 from .image_tokenizer_run import open_pictures
 from .init_checkpoint import SHUFFLE_BUFFER, InitArguments, init_checkpoint
 from .licences import check_licence
+from .ranks import wait_until
 from .recipe import nearest, parse_arguments
 from .run_recipe import load_recipe, read_recipe, run_once, run_recipe
 from .tokenize_sources import tokenise_mixture
@@ -173,10 +175,15 @@ def run_assembly(recipe: AssemblyRecipe, stage: str | None = None) -> Path:
         train_image_dvae(open_pictures(parts["pictures"], "train"), folder("image_dvae"), arguments, seed=seed)
 
     def tokenize(arguments: TokenizeArguments) -> None:
+        mixture, out = load_sources(parts["sources"]), folder("tokenize")
         tokenise_mixture(
-            load_sources(parts["sources"]), folder("kmeans"), folder("tokenize"), shard_rows=arguments.shard_rows,
-            workers=arguments.workers, image_tokenizer_dir=pictures,
+            mixture, folder("kmeans"), out, shard_rows=arguments.shard_rows, workers=arguments.workers,
+            image_tokenizer_dir=pictures,
         )  # fmt: skip
+        wait_until(
+            lambda: all(finished_shards(out / source.name) is not None for source in mixture.sources),
+            "[tokenize] waits for the shards of other processes",
+        )
 
     def learn(arguments: FinetuneArguments) -> None:
         finetune(folder("init") / CHECKPOINT, folder("tokenize"), folder("finetune"), arguments, seed=seed)

@@ -27,7 +27,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
+from accelerate import PartialState
 
 from ..processing.errors import TriglotError
 from ..processing.languages import language_name
@@ -41,6 +43,7 @@ from .data.spoken_text import SpokenTextArguments, SpokenTextRows, parallel_sent
 from .data.token_rows import DatasetRows, DemoWorldRows, TokensArguments, write_shards
 from .data.token_shards import read_rows
 from .licences import check_licence
+from .ranks import rank_and_ranks, wait_until
 from .recipe import parse_arguments
 from .run_report import read_facts
 from .runs import hardware, plain_settings, with_later_settings
@@ -125,6 +128,8 @@ KEPT_SETTINGS = (
     "text_model", "start_from", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "look_back_heads",
     "qk_norm", "rope_theta", "tie_word_embeddings", "languages", "image_codes", "image_grid",
 )  # fmt: skip
+# of several processes the first one makes these while the others wait
+ALONE = ("data", "spoken_text", "text_tokenizer", "kmeans", "init")
 STAGE_FILE = "stage.json"  # written when a stage is finished
 
 
@@ -313,7 +318,7 @@ def _changed(arguments: Any) -> dict[str, Any]:
 
 
 def run_once(folder: Path, stage: str, arguments: Any, seed: int, step: Callable[[], Any]) -> None:
-    """Runs a stage unless its folder says that it is finished.
+    """Runs a stage unless its folder says that it is finished; of several processes, which all call it, none returns before.
 
     Args:
         folder: Of the stage.
@@ -335,11 +340,17 @@ def run_once(folder: Path, stage: str, arguments: Any, seed: int, step: Callable
             )
         print(f"[{stage}] finished before, in {before['minutes']:.1f} min")
         return
-    print(f"[{stage}] {folder}")
+    rank, _ = rank_and_ranks()
     start = time.monotonic()
-    step()
+    if rank == 0 or stage not in ALONE:
+        print(f"[{stage}] {folder}")
+        step()
+    if rank > 0:
+        wait_until(done.is_file, f"[{stage}] the first process finishes it")
+        return
     minutes = (time.monotonic() - start) / 60
-    record = {"stage": stage, "settings": settings, "seed": seed, "minutes": round(minutes, 2), "hardware": hardware()}
+    made_by = hardware(1 if stage in ALONE else None)
+    record = {"stage": stage, "settings": settings, "seed": seed, "minutes": round(minutes, 2), "hardware": made_by}
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(done) as partial:
         partial.write_text(json.dumps(record, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -433,21 +444,28 @@ class _Runner:
         run_once(self.folder(stage), stage, arguments, self.recipe.seed, lambda: steps[stage](arguments))
 
     def assemble(self) -> Path:
-        """The stages' results -> `output_dir/checkpoint`."""
-        checkpoint = assemble_checkpoint(
+        """The stages' results -> `output_dir/checkpoint`, by the first process."""
+        checkpoint = self.root / "checkpoint"
+        if rank_and_ranks()[0] == 0:
+            self._assemble(checkpoint)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            PartialState().wait_for_everyone()
+        print(f"[checkpoint] {checkpoint}")
+        return checkpoint
+
+    def _assemble(self, checkpoint: Path) -> None:
+        assemble_checkpoint(
             self._last_lm,
             self.folder("text_tokenizer"),
             self.speech_tokenizer,
             self.folder(self.recipe.speech_decoder),
-            self.root / "checkpoint",
+            checkpoint,
             self.recipe.stages["lm"].languages.split(),
             self.image_tokenizer,
             self._record(),
             self.text_to_unit,
             self.image_decoder,
         )
-        print(f"[checkpoint] {checkpoint}")
-        return checkpoint
 
     def _record(self) -> CardRecord:
         """What the card of the checkpoint is to say: where its parts come from, what they learnt from, how long it took."""
@@ -583,7 +601,11 @@ class _Runner:
 
     def _tokens(self, arguments: TokensArguments) -> None:
         make_rows, count = self._token_rows(arguments)
-        write_shards(self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers)
+        rank, ranks = rank_and_ranks()
+        shards = write_shards(
+            self.folder("tokens"), count, arguments.shard_rows, make_rows, workers=arguments.workers, rank=rank, ranks=ranks
+        )  # fmt: skip
+        wait_until(lambda: all(path.is_file() for path in shards), "[tokens] waits for the shards of other processes")
 
     def _token_rows(self, arguments: TokensArguments) -> tuple[Callable[[int, int], Any], int]:
         """What makes the token rows, and how many."""

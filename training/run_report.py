@@ -19,7 +19,7 @@ from ..processing.whole_files import whole_file
 from ..version import __version__
 from .lm_trainer import LmTrainer
 from .progress import TASK_LOSS, show_progress
-from .runs import check_room_for_run, full_disk_told, sharding
+from .runs import check_room_for_run, full_disk_told, sharding, used_warmup
 
 SHOWN = 12  # lines of the table
 SUMMARY_FILE = "summary.json"  # {"steps", "epochs", "facts"} of the whole run, {"seconds"} since it was last started
@@ -147,7 +147,10 @@ def as_markdown(
             f"| {entry.get('step', '')} | {' | '.join('' if value is None else f'{value:.4g}' for value in values)} |"
         )
     lines += ["", "![curves](curves.png)", "", "| setting | value |", "|---|---|"]
-    lines += [f"| {name} | {value} |" for name, value in dataclasses.asdict(arguments).items()]
+    settings = dataclasses.asdict(arguments)
+    if "warmup_steps" in settings:
+        settings["warmup_steps"] = used_warmup(arguments)
+    lines += [f"| {name} | {value} |" for name, value in settings.items()]
     return "\n".join(lines) + "\n"
 
 

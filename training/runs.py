@@ -24,9 +24,11 @@ from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .card_record import part_record, write_record
 from .muon import Muon
+from .ranks import rank_and_ranks
 
 OPTIMIZERS = ("adamw", "muon")
 DTYPES = ("float32", "float16")  # of saved media models
+LM_DTYPES = (*DTYPES, "bfloat16")  # of saved language models
 SKIPPED_FILE, MOST_LISTED = (
     "skipped_rows.json",
     1_000,
@@ -69,26 +71,32 @@ def open_run(
         checkpoints: The folder, within that of the stage; made if need be.
         arguments: The stage's frozen dataclass.
         seed: Of the run.
-        inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}.
+        inputs: Fingerprints of what the stage builds on, e.g. {"tokenizer": sha256}; "" for a part that is not there.
         newest: Finds the checkpoint to go on from; default: that of a Trainer.
 
     Returns:
         The newest complete checkpoint to go on from, or None.
 
     Raises:
-        TriglotError: checkpoints of a run with other settings are there, or the folder cannot be written.
+        TriglotError: checkpoints of a run with other settings or inputs are there, or the folder cannot be written.
     """
     settings = {name: value for name, value in plain_settings(arguments).items() if name not in FREE_SETTINGS}
     run = {"seed": seed, "inputs": dict(inputs), **settings}
     file, last = checkpoints / RUN_FILE, newest(checkpoints)
     if last is not None and file.is_file():
         before = with_later_settings(type(arguments), json.loads(file.read_text(encoding="utf-8")))
+        then = before.pop("inputs", {})
         changed = [
-            f"{name} {before.get(name)} -> {run[name]}" for name in sorted(run) if before.get(name) != run[name]
+            f"{name} {before.get(name)} -> {run[name]}"
+            for name in sorted(set(run) - {"inputs"})
+            if before.get(name) != run[name]
         ]
+        # an input that an older run did not write down is taken as it is
+        others = [name for name, digest in sorted({**inputs, **then}.items()) if inputs.get(name, "") != digest]
+        changed += [f"another {name.replace('_', ' ')}" for name in others]
         if changed:
             raise TriglotError(
-                f"{checkpoints} holds a run with other settings ({'; '.join(changed)}); give the settings it was started "
+                f"{checkpoints} holds a run with other settings or inputs ({'; '.join(changed)}); give those it was started "
                 "with, choose another output_dir, or delete that folder to start anew."
             )
     check_writable(checkpoints.parent)
@@ -199,16 +207,14 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
     """
     decay_steps = getattr(arguments, "decay_steps", 0)
     has_cuda = torch.cuda.is_available()
-    return TrainingArguments(
+    settings = TrainingArguments(
         output_dir=str(checkpoints),
         num_train_epochs=getattr(arguments, "epochs", 3.0),
         max_steps=arguments.max_steps,
         per_device_train_batch_size=arguments.batch_size,
         gradient_accumulation_steps=getattr(arguments, "accumulation", 1),
         learning_rate=arguments.learning_rate,
-        warmup_steps=min(arguments.warmup_steps, arguments.max_steps // 10)
-        if arguments.max_steps > 0
-        else arguments.warmup_steps,
+        warmup_steps=used_warmup(arguments),
         weight_decay=arguments.weight_decay,
         adam_beta2=getattr(arguments, "adam_beta2", 0.999),
         max_grad_norm=arguments.max_grad_norm,
@@ -220,6 +226,7 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         save_steps=arguments.save_steps,
         save_total_limit=KEPT,
         logging_steps=arguments.logging_steps,
+        logging_nan_inf_filter=False,
         dataloader_num_workers=getattr(arguments, "num_workers", 0),
         dataloader_pin_memory=has_cuda,
         remove_unused_columns=False,
@@ -231,11 +238,21 @@ def trainer_arguments(checkpoints: Path, arguments: Any, *, seed: int, **more: A
         data_seed=seed,
         **more,
     )
+    if settings.n_gpu > 1:  # torch's DataParallel, which Trainer would take, gives a loss for each GPU
+        print(f"one GPU of {settings.n_gpu} is used; `accelerate launch -m triglot ...` takes all (docs/many_gpus.md)")
+        settings._n_gpu = 1
+    return settings
 
 
-def hardware() -> str:
-    """What trains here, in words: GPUs by their names, or threads of a CPU, of each process."""
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+def used_warmup(arguments: Any) -> int:
+    """Steps of the warm-up: a stage's `warmup_steps`, but no more than a tenth of `max_steps` where it is above 0."""
+    steps = arguments.max_steps
+    return min(arguments.warmup_steps, steps // 10) if steps > 0 else arguments.warmup_steps
+
+
+def hardware(processes: int | None = None) -> str:
+    """What trains here, in words: GPUs by their names, or threads of a CPU, of each process; `processes`: default: all there are."""
+    processes = processes or rank_and_ranks()[1]
     each = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     if not each:
         threads = torch.get_num_threads()
@@ -266,10 +283,10 @@ def given_settings(arguments: argparse.Namespace, arguments_class: type) -> Any:
     )
 
 
-def check_dtype(name: str) -> None:
-    """Raises TriglotError for a precision of saved weights that is not in `DTYPES`."""
-    if name not in DTYPES:
-        raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(DTYPES)}.")
+def check_dtype(name: str, allowed: Collection[str] = DTYPES) -> None:
+    """Raises TriglotError for a precision of saved weights that is not `allowed`."""
+    if name not in allowed:
+        raise TriglotError(f"dtype is {name!r}; allowed is {' or '.join(allowed)}.")
 
 
 def check_counts(arguments: Any, *names: str) -> None:
@@ -277,6 +294,15 @@ def check_counts(arguments: Any, *names: str) -> None:
     for name in names:
         if getattr(arguments, name) < 1:
             raise TriglotError(f"{name} is {getattr(arguments, name)}; it must be at least 1.")
+
+
+def check_steps(arguments: Any, *names: str) -> None:
+    """Raises TriglotError where one of these settings is not a number of steps that `max_steps` holds."""
+    for name in names:
+        if not 0 <= getattr(arguments, name) <= arguments.max_steps:
+            raise TriglotError(
+                f"{name} is {getattr(arguments, name)}; allowed is 0 to max_steps, {arguments.max_steps}."
+            )
 
 
 def whole_numbers(text: str, name: str, example: str, *, least: int = 1, some: bool = True) -> list[int]:
@@ -375,7 +401,8 @@ def save_whole(
 ) -> None:
     """Saves a model into `output_dir` so that no half-written model can ever be loaded from it.
 
-    The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads.
+    The files are written within it and moved to their place one by one, `config.json` last: without it, nothing loads. Of several
+    processes the first one writes.
 
     Args:
         model: On any device.
@@ -383,6 +410,8 @@ def save_whole(
         keep: Entries of the folder that are no part of the model.
         built_on: Of a part: {what: folder or Hub id} that is in it, for its card.json (`card_record.part_record`); None for no such file.
     """
+    if rank_and_ranks()[0] > 0:
+        return
     output_dir.mkdir(parents=True, exist_ok=True)
     partial = output_dir / f".model.{uuid.uuid4().hex[:8]}.partial"  # not beside it: that may be another disk
     try:

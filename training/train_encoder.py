@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from transformers import Trainer, set_seed
+from transformers import set_seed
 
 from ..modeling.tokenizers.configuration_best_rq import BestRqConfig
 from ..modeling.tokenizers.modeling_best_rq import BestRqForPreTraining
@@ -27,8 +27,17 @@ from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .data.load_rows import media_column
+from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, fitting_deviation, open_run, save_whole, trainer_arguments
+from .runs import (
+    check_counts,
+    check_optimizer,
+    chosen_optimizers,
+    fitting_deviation,
+    open_run,
+    save_whole,
+    trainer_arguments,
+)
 from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
 
@@ -65,6 +74,7 @@ class EncoderArguments:
 
     def __post_init__(self):
         check_optimizer(self.optimizer)
+        check_counts(self, "batch_size", "save_steps", "logging_steps")
 
 
 class WaveformDataset(torch.utils.data.Dataset):
@@ -157,8 +167,8 @@ def train_encoder(
         `output_dir`, complete.
 
     Raises:
-        TriglotError: no "audio" column, or no "transcript" column for `ctc_weight`, no rows, a broken sound file, or
-            checkpoints of other settings.
+        TriglotError: no "audio" column, or no "transcript" column for `ctc_weight`, no rows, a broken sound file, a loss that is
+            not finite, or checkpoints of other settings.
     """
     arguments = arguments or EncoderArguments()
     output_dir = Path(output_dir)
@@ -187,11 +197,12 @@ def train_encoder(
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
     set_seed(seed)
     model = BestRqForPreTraining(config)
-    trainer = Trainer(
+    trainer = PartsTrainer(
         model=model,
         args=trainer_arguments(output_dir / "checkpoints", arguments, seed=seed),
         **seeded_data(waveforms, CropCollator(crop_samples, config.sampling_rate, arguments.augmented_share), seed),
         optimizers=chosen_optimizers(model, arguments),
+        parts=(),
     )
     train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)

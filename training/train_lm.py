@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, set_seed
 
-from ..modeling.language_model.modeling_triglot import TriglotForConditionalGeneration, extend_text_model
+from ..modeling.language_model.modeling_triglot import INITS, TriglotForConditionalGeneration, extend_text_model
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
 from ..processing.processing_triglot import TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .begun_model import take_language_model
+from .checkpoint_files import weights_digest
 from .data.packing import InTwoParts, PackedRows
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
@@ -27,8 +28,19 @@ from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
+from .run_inputs import base_digest, rows_digest, text_digest
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, trainer_arguments
+from .runs import (
+    LM_DTYPES,
+    check_counts,
+    check_dtype,
+    check_optimizer,
+    check_steps,
+    chosen_optimizers,
+    open_run,
+    save_whole,
+    trainer_arguments,
+)
 
 DEFAULT_TASKS = "ASR, AST, S2ST, TTS, MT, ASR AST, ASR AST S2ST"
 
@@ -89,8 +101,8 @@ class LmArguments:
     logging_steps: int = 50
 
     def __post_init__(self):
-        if self.dtype not in ("float32", "float16", "bfloat16"):
-            raise TriglotError(f"dtype is {self.dtype!r}; allowed is float32, float16 or bfloat16.")
+        check_dtype(self.dtype, LM_DTYPES)
+        check_init(self.init)
         check_optimizer(self.optimizer)
         if not 0 < self.media_weight <= 1:
             raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
@@ -108,9 +120,8 @@ class LmArguments:
         _ = self.task_weights  # an error now, not after the tokens are made
         if self.first_steps:
             _ = self.first_task_weights
-        for name in ("first_steps", "decay_steps"):
-            if not 0 <= getattr(self, name) <= self.max_steps:
-                raise TriglotError(f"{name} is {getattr(self, name)}; allowed is 0 to max_steps, {self.max_steps}.")
+        check_counts(self, "pack_length", "max_steps", "batch_size", "accumulation", "save_steps", "logging_steps")
+        check_steps(self, "first_steps", "decay_steps")
 
     @property
     def task_weights(self) -> dict[str, float]:
@@ -121,6 +132,12 @@ class LmArguments:
     def first_task_weights(self) -> dict[str, float]:
         """The same of `first_tasks`."""
         return parse_task_weights("first_tasks", self.first_tasks)
+
+
+def check_init(init: str) -> None:
+    """Raises TriglotError for a start of new rows that `extend_text_model` does not know."""
+    if init not in INITS:
+        raise TriglotError(f"init is {init!r}; allowed is {', '.join(INITS)}.")
 
 
 def parse_task_weights(setting: str, tasks: str) -> dict[str, float]:
@@ -221,15 +238,21 @@ def train_lm(
         `output_dir`.
 
     Raises:
-        TriglotError: tasks without data, examples longer than `pack_length`, or checkpoints of other settings.
+        TriglotError: tasks without data, examples longer than `pack_length`, a loss that is not finite, or
+            checkpoints of other settings, of another base or of other rows.
     """
     arguments = arguments or LmArguments()
     output_dir = Path(output_dir)
     speech_tokenizer = load_speech_tokenizer(speech_tokenizer_dir)
     image_tokenizer = None if image_tokenizer_dir is None else load_image_tokenizer(image_tokenizer_dir)
-    inputs = {"speech_tokenizer": speech_tokenizer.fingerprint}
-    if image_tokenizer is not None:
-        inputs["image_tokenizer"] = image_tokenizer.fingerprint
+    begun = arguments.start_from
+    inputs = {
+        "base": (weights_digest(begun) or "") if begun else base_digest(arguments.text_model),
+        "text_tokenizer": text_digest(AutoTokenizer.from_pretrained(text_tokenizer_dir)),
+        "speech_tokenizer": speech_tokenizer.fingerprint,
+        "image_tokenizer": "" if image_tokenizer is None else image_tokenizer.fingerprint,
+        "token_rows": rows_digest(rows),
+    }
     last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     set_seed(seed)
     base = (

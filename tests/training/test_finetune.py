@@ -162,6 +162,54 @@ def test_a_run_that_was_cut_off_ends_alike(rank, random_checkpoint, tokens, tmp_
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_run_goes_on_with_its_own_data_and_base_alone(random_checkpoint, tokens, tmp_path):
+    arguments, out = FinetuneArguments(**{**SHORT, "max_steps": 1}, tasks="MT"), tmp_path / "out"
+    finetune(random_checkpoint, tokens, out, arguments)
+    texts = [(f"une étoile {n}", f"a star {n}") for n in range(8)]
+    (tmp_path / "other").mkdir()
+    other = tokenised_table(tmp_path / "other", random_checkpoint / "speech_tokenizer", texts, ("fr", "en"))
+    another = shutil.copytree(random_checkpoint, tmp_path / "another")
+    model = load(another)
+    torch.nn.init.normal_(model.get_input_embeddings().weight)
+    model.save_pretrained(another)
+    kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for base, rows, message in ((random_checkpoint, other, "another token rows"), (another, tokens, "another base")):
+        with pytest.raises(TriglotError, match=message):
+            finetune(base, rows, out, arguments)
+    assert kept == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    file = out / "checkpoints" / "run.json"
+    run = json.loads(file.read_text())
+    assert set(run["inputs"]) == {
+        "base", "text_tokenizer", "speech_tokenizer", "image_tokenizer", "languages", "token_rows",
+    }  # fmt: skip
+    file.write_text(json.dumps({**run, "inputs": {"speech_tokenizer": run["inputs"]["speech_tokenizer"]}}))
+    finetune(random_checkpoint, tokens, out, arguments)  # begun before the others were written down
+
+
+def test_a_run_that_diverges_is_told_and_not_saved(random_checkpoint, tokens, tmp_path):
+    arguments = FinetuneArguments(**{**SHORT, "max_steps": 2, "learning_rate": 1e30}, lora_rank=4, tasks="MT")
+    with pytest.raises(TriglotError, match="lower learning_rate"):
+        finetune(random_checkpoint, tokens, tmp_path, arguments)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"accumulation": 0}, "accumulation is 0"),
+        ({"save_steps": 0}, "save_steps is 0"),
+        ({"logging_steps": 0}, "logging_steps is 0"),
+        ({"pack_length": -1}, "pack_length is -1"),
+        ({"max_steps": 8, "decay_steps": 9}, "allowed is 0 to max_steps, 8"),
+        ({"dtype": "bf16"}, "float32 or float16 or bfloat16"),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(TriglotError, match=message):
+        FinetuneArguments(**settings)
+
+
 def test_four_bits_carry_an_adapter(random_checkpoint, tokens, tmp_path):
     """QLoRA, on a GPU or by bitsandbytes' kernels for CPUs: the frozen weights in 4 bits, and a checkpoint of whole weights in the end."""
     bitsandbytes = pytest.importorskip("bitsandbytes")

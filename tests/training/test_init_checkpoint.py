@@ -229,6 +229,8 @@ def test_the_command_line(parts, tmp_path, capsys):
         ({"speech_encoder": "hubert"}, "needs sound"),
         ({"codec": "mimi", "speech_decoder": "anything"}, "give their speech_tokenizer as well"),
         ({"codec": "mimi", "languages": "en klingon"}, "klingon"),
+        ({"codec": "mimi", "dtype": "bf16"}, "float32 or float16 or bfloat16"),
+        ({"codec": "mimi", "init": "median"}, "zero, mean, centroids"),
         ({"codec": "hubert"}, "'hubert'; allowed is one of"),
         ({"codec": "nothing"}, "holds no codec"),
         ({"codec": "mimi", "llm": "nothing"}, "holds no config of a text LLM"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from triglot import TriglotForConditionalGeneration
+from triglot import TriglotError, TriglotForConditionalGeneration
 from triglot.training.data.packing import NO_TASK, PackedRows
 from triglot.training.lm_trainer import LmTrainer, WeighedLoss
 
@@ -76,3 +76,6 @@ def test_ids_a_second_leave_padding_out(examples, random_checkpoint, tmp_path, m
     trainer.train()
     ids = sum(len(example["input_ids"]) for example in examples)
     assert trainer.state.log_history[0]["ids_per_second"] == pytest.approx(ids / 4)
+    next(model.parameters()).data[0] = float("nan")
+    with pytest.raises(TriglotError, match="not finite after step 1"):
+        trainer.whole_model()

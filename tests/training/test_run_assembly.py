@@ -140,7 +140,7 @@ def test_one_stage_alone(recipe, tmp_path, capsys):
         ({"pictures": ""}, "lacks pictures"),
         ({"vocoder": {}}, "unknown stage 'vocoder'"),
         ({"kmeans": {"codebook": 3}}, "did you mean 'codebook_size'"),
-        ({"finetune": {"max_steps": 0}}, "at least 1 step"),
+        ({"finetune": {"max_steps": 0}}, "max_steps is 0; it must be at least 1"),
         ({"init": {"languages": "klingon"}}, "klingon"),
         ({"license": "no licence"}, "as the Hub writes it"),
         ({"sources": "none.yaml"}, "There is no sources"),

@@ -17,8 +17,12 @@ from safetensors import safe_open
 from transformers import AutoModel, AutoProcessor, pipeline
 
 from triglot import TriglotError
+from triglot.training import ranks
+from triglot.training.data.token_rows import TokensArguments, write_shards
+from triglot.training.data.token_shards import read_rows
 from triglot.training.recipe import parse_arguments
-from triglot.training.run_recipe import IMAGE_DECODERS, STAGE_FILE, load_recipe, run_recipe
+from triglot.training.run_recipe import IMAGE_DECODERS, STAGE_FILE, _Runner, load_recipe, run_once, run_recipe
+from triglot.training.runs import save_whole
 from triglot.training.train_lm import LmArguments
 
 RECIPES = sorted((ROOT / "training" / "recipes").glob("*.yaml"))
@@ -100,6 +104,43 @@ def test_a_setting_that_came_later_does_not_undo_a_finished_stage(tmp_path, caps
     record.write_text(json.dumps(older))
     run_recipe(recipe, "data")
     assert "finished before" in capsys.readouterr().out
+
+
+def test_of_two_processes_the_first_makes_what_is_not_trained(tmp_path, monkeypatch):
+    """What the second one does; the first works while it waits."""
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    ran = []
+    for stage, expected in (("kmeans", []), ("lm", ["lm"])):
+        folder = tmp_path / stage
+
+        def first(_, folder=folder):
+            folder.mkdir()
+            (folder / STAGE_FILE).write_text("the first one's")
+
+        monkeypatch.setattr(ranks, "sleep", first)
+        run_once(folder, stage, TokensArguments(), 0, lambda stage=stage: ran.append(stage))
+        assert ran == expected and (folder / STAGE_FILE).read_text() == "the first one's"
+    save_whole(None, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_of_two_processes_each_makes_its_share_of_the_tokens(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    runner, folder = _Runner(load_recipe("tiny_smoke", tmp_path)), tmp_path / "tokens"
+
+    def make_rows(first, last):
+        return [{"text_source": str(number)} for number in range(first, last)]
+
+    def first(_):
+        assert [path.name for path in folder.iterdir()] == ["shard-00001.parquet"]
+        write_shards(folder, 5, 2, make_rows, rank=0, ranks=2)
+
+    monkeypatch.setattr(runner, "_token_rows", lambda arguments: (make_rows, 5))
+    monkeypatch.setattr(ranks, "sleep", first)
+    runner._tokens(TokensArguments(shard_rows=2))
+    assert [row["text_source"] for row in read_rows(folder)] == list("01234")
 
 
 def test_parts_alone_with_a_tokenizer_that_is_there(random_checkpoint, tmp_path):

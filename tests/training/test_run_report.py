@@ -16,6 +16,8 @@ from triglot.training.run_report import measures, panels, train_and_report
 @dataclass(frozen=True)
 class ToyArguments:
     width: int = 3
+    max_steps: int = 30
+    warmup_steps: int = 20
 
 
 class Toy(nn.Module):
@@ -42,6 +44,7 @@ def test_a_report_has_the_losses_the_settings_and_curves(tmp_path):
     train_and_report(trainer, None, ToyArguments(width=7), {"rows": 8})
     report = (tmp_path / "report.md").read_text()
     assert report.startswith("# Toy: 30 steps") and "* rows: 8" in report and "| width | 7 |" in report
+    assert "| warmup_steps | 3 |" in report  # what was used: a tenth of the steps at most
     table = [line for line in report.splitlines() if line.startswith("| ") and line.split(" | ")[0][2:].isdigit()]
     steps = [int(line.split(" | ")[0][2:]) for line in table]
     assert steps[0] == 1 and steps[-1] == 30 and len(steps) <= 13

@@ -1,6 +1,7 @@
 """Where runs are opened: folders that cannot be written and disks that are full are told before training, and spare what is there."""
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from triglot import TriglotError
 from triglot.training import runs
@@ -217,3 +218,16 @@ def test_logs_go_to_what_is_installed(installed, expected, tmp_path, monkeypatch
     monkeypatch.setattr(runs, "trackers", lambda: expected or [])
     arguments = trainer_arguments(tmp_path / "lm" / "checkpoints", LmArguments(), seed=0)
     assert arguments.report_to == (expected or []) and arguments.run_name == "lm"
+
+
+def test_one_gpu_of_several_is_used_and_told(tmp_path, monkeypatch, capsys):
+    def devices(self):
+        self._n_gpu = 2
+        return torch.device("cpu")
+
+    found = functools.cached_property(devices)
+    found.__set_name__(TrainingArguments, "_setup_devices")
+    monkeypatch.setattr(TrainingArguments, "_setup_devices", found)
+    assert TrainingArguments(str(tmp_path)).n_gpu == 2
+    assert trainer_arguments(tmp_path / "checkpoints", ToyArguments(), seed=0).n_gpu == 1
+    assert "accelerate launch" in capsys.readouterr().out

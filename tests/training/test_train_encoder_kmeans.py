@@ -68,6 +68,13 @@ def test_the_encoder_is_saved_as_safetensors_only(encoder_dir):
     assert model.config.hidden_size == 16 and model.dtype == torch.float32
 
 
+def test_a_run_that_diverges_is_told_and_not_saved(dataset, tmp_path):
+    arguments = EncoderArguments(**{**TINY, "warmup_steps": 0}, max_steps=3, learning_rate=1e30)
+    with pytest.raises(TriglotError, match="lower learning_rate"):
+        train_encoder(dataset, tmp_path / "encoder", arguments)
+    assert not (tmp_path / "encoder" / "config.json").exists()
+
+
 class Interrupt(TrainerCallback):
     """Ends the process, as it were, at the start of a step."""
 
@@ -80,10 +87,10 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkey
     arguments = EncoderArguments(**TINY, max_steps=5, bf16=False)
     whole = train_encoder(dataset, tmp_path / "whole", arguments)
 
-    plain_trainer = train_encoder_module.Trainer
+    plain_trainer = train_encoder_module.PartsTrainer
     monkeypatch.setattr(
         train_encoder_module,
-        "Trainer",
+        "PartsTrainer",
         lambda callbacks, **more: plain_trainer(callbacks=[*callbacks, Interrupt()], **more),
     )
     with pytest.raises(KeyboardInterrupt):
@@ -96,7 +103,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkey
     started = []
     monkeypatch.setattr(
         train_encoder_module,
-        "Trainer",
+        "PartsTrainer",
         lambda callbacks, **more: plain_trainer(callbacks=[*callbacks, StartedAt(started)], **more),
     )
     cut = train_encoder(dataset, tmp_path / "cut", arguments)

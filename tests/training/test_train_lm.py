@@ -252,6 +252,8 @@ def test_checkpoints_of_other_settings_are_not_mixed(rows, random_checkpoint, tm
         train_lm(
             rows, *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4, learning_rate=0.5)
         )
+    with pytest.raises(TriglotError, match="another token rows"):
+        train_lm(rows[:-1], *folders(random_checkpoint), tmp_path / "lm", LmArguments(**TINY, max_steps=4))
 
 
 def test_starting_from_a_text_llm_keeps_its_words(rows, random_checkpoint, processor, tmp_path):
@@ -350,6 +352,9 @@ def test_other_tokens_are_no_start():
     ("arguments", "message"),
     [
         ({"dtype": "int8"}, "bfloat16"),
+        ({"init": "median"}, "zero, mean, centroids"),
+        ({"pack_length": 0}, "pack_length is 0"),
+        ({"save_steps": 0}, "save_steps is 0"),
         ({"languages": "en Klingon"}, "Klingon"),
         ({"optimizer": "sgd"}, "adamw or muon"),
         ({"media_weight": 0.0}, "above 0"),
