@@ -104,7 +104,7 @@ def _begin(mixture: Mixture, fingerprints: Mapping[str, str], folder: Path, shar
         others = [
             name
             for name, settings in facts["settings"].items()
-            if before["settings"].get(name, settings) != settings and (folder / name).exists()
+            if before["settings"].get(name, settings) != settings and any((folder / name).glob("shard-*.parquet"))
         ]
         made_by = {name: before.get(name) for name in ("tokenizer", "image_tokenizer") if before.get(name)}
         if others or made_by != dict(fingerprints) or before["shard_rows"] != shard_rows:
@@ -153,7 +153,8 @@ def write_summary(mixture: Mixture, folder: Path) -> None:
     tasks = list(dict.fromkeys(task for counts in held.values() for task in counts))
     lines += [
         "",
-        "Examples on average, with all weights:",
+        "Examples on average, with all weights. What is left of a weight below a whole number is drawn once, when training begins: rows that "
+        "are left out then are in none of its epochs.",
         "",
         f"| | {' | '.join(tasks)} |",
         f"|---|{'---:|' * len(tasks)}",

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-MOST_ROWS = 32  # of one forward pass
+MOST_POSITIONS = 4096  # of one forward pass: rows times ids
 
 
 @torch.no_grad()
@@ -27,19 +27,22 @@ def caption_likelihoods(
     Returns:
         float32 (N,) on the CPU.
     """
+    rows = [
+        processor.training_example("CAPTION", language, None, {"image_source": picture, "text_source": text})
+        for picture, text in zip(codes, texts)
+    ]
+    width = max(len(row["input_ids"]) for row in rows)
+    first = min(row["labels"].count(-100) for row in rows)  # what stands before is never asked for
+    at_once = max(1, MOST_POSITIONS // width)
     scores: list[torch.Tensor] = []
-    for start in range(0, len(codes), MOST_ROWS):
-        rows = [
-            processor.training_example("CAPTION", language, None, {"image_source": picture, "text_source": text})
-            for picture, text in zip(codes[start : start + MOST_ROWS], texts[start : start + MOST_ROWS])
-        ]
-        width = max(len(row["input_ids"]) for row in rows)
+    for start in range(0, len(rows), at_once):
+        some = rows[start : start + at_once]
         fill = {"input_ids": processor.pad_id, "labels": -100}  # on the right, where nothing looks back on it
         ids, labels = (
-            torch.tensor([row[name] + [value] * (width - len(row[name])) for row in rows], device=model.device)
+            torch.tensor([row[name] + [value] * (width - len(row[name])) for row in some], device=model.device)
             for name, value in fill.items()
         )
-        logits = model(input_ids=ids, use_cache=False).logits[:, :-1].float()
-        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], reduction="none")
+        logits = model(input_ids=ids, use_cache=False, logits_to_keep=width - first + 1).logits[:, :-1].float()
+        losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), labels[:, first:], reduction="none")
         scores.append(-losses.sum(1).cpu())
     return torch.cat(scores)

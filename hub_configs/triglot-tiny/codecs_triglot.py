@@ -73,7 +73,7 @@ class TriglotCodecs:
         modalities: Entries of the checkpoint (`name`, `size`, `fingerprint`), text first.
         source: Folder or Hub id that holds the components' subfolders; None when all are assigned.
         parts: Names of the components the source has; None to try any.
-        hub_kwargs: `token`, `revision`, `cache_dir`, `local_files_only`, `trust_remote_code` for loading.
+        hub_kwargs: `token`, `revision`, `cache_dir`, `local_files_only`, `trust_remote_code` (default: False) for loading.
 
     A component is replaced by assignment, with a model or a folder that holds one:
     `codecs.speech_decoder = "my_decoder/"`. Pickles and copies carry no weights; they load again from the source.
@@ -89,7 +89,8 @@ class TriglotCodecs:
         self._entries = {entry["name"]: dict(entry) for entry in modalities if entry["name"] != "text"}
         self._source = source
         self._parts = list(parts) if parts is not None else None
-        self._hub_kwargs = {key: value for key, value in (hub_kwargs or {}).items() if value is not None}
+        given = {key: value for key, value in (hub_kwargs or {}).items() if value is not None}
+        self._hub_kwargs = {"trust_remote_code": False, **given}  # left open, transformers asks on standard input
         self._folders: dict[str, str] = {}  # components that come from a folder of their own
         self._loaded: dict[str, Any] = {}
         self._device = torch.device("cpu")

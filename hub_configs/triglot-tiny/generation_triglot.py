@@ -61,8 +61,10 @@ class SpanGenerationMixin(GenerationMixin):
                 It takes `negative_prompt_ids` and `negative_prompt_attention_mask` (B, T), prompts that say nothing, as the
                 processor gives them; one task a batch, greedy search or sampling.
 
-        Where the model's generation config has `drawing` ({"temperature", "guidance_scale"}), spans of pictures are sampled so unless
-        the call says otherwise; greedily drawn pictures are mostly background. What a chain writes beside them stays greedy.
+        Where the model's generation config has `drawing` ({"temperature", "top_k", "top_p", "guidance_scale"}, each as it likes), spans of
+        pictures are sampled so unless the call says otherwise; greedily drawn pictures are mostly background. What a chain writes beside
+        them stays greedy. Pictures are sampled from all codes where neither the call nor `drawing` says less: the 50 likeliest,
+        transformers' default `top_k`, are few of a code book of thousands. (Chains with texts, by a model without `drawing`, keep it.)
 
         Raises:
             ValueError: an unknown task, one that fits no modality of this model or writes nothing of the `generation_mode`, too few
@@ -166,14 +168,19 @@ class SpanGenerationMixin(GenerationMixin):
         """Fills in how pictures are drawn where the call leaves it open; returns the modalities that are then sampled."""
         drawing = getattr(self.generation_config, "drawing", None)
         grids = {index for index, entry in enumerate(self.config.modalities) if entry.get("grid") is not None}
-        drawn = any(kind in grids for row in grammar.rows(output_spans) for kind in row)
-        if not drawing or not drawn or generation_config is not None or kwargs.get("do_sample") is False:
+        written = {kind for row in grammar.rows(output_spans) for kind in row}
+        if not written & grids or kwargs.get("do_sample") is False or (kwargs.get("num_beams") or 1) > 1:
             return None
-        if (kwargs.get("num_beams") or 1) > 1:
+        if not drawing or generation_config is not None:
+            told = generation_config if generation_config is not None else self.generation_config
+            sampling = kwargs.get("do_sample") or told.do_sample
+            if sampling and written <= grids and kwargs.get("top_k") is None and told.top_k is None:
+                kwargs["top_k"] = 0
             return None
         kwargs["do_sample"] = True
-        if kwargs.get("temperature") is None:
-            kwargs["temperature"] = drawing.get("temperature", 1.0)
+        for name, default in (("temperature", 1.0), ("top_k", 0), ("top_p", 1.0)):
+            if kwargs.get(name) is None:
+                kwargs[name] = drawing.get(name, default)
         if kwargs.get("guidance_scale") is None and kwargs.get("negative_prompt_ids") is not None:
             kwargs["guidance_scale"] = drawing.get("guidance_scale", 1.0)
         return frozenset(grids)

@@ -190,18 +190,23 @@ class GuidedPlan:
         ids = torch.tensor([[self._pad()] * (width - len(row)) + row for row in rows], device=self.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.device)
         spans = torch.tensor([self.spans[first:]] * len(rows))
-        kwargs = dict(self.kwargs, max_new_tokens=self.bound - max(map(len, self.new)), attention_mask=mask)
+        kwargs = dict(
+            self.kwargs,
+            max_new_tokens=self.bound - max(map(len, self.new)),
+            attention_mask=mask,
+            num_return_sequences=1,  # the rows are there already
+        )
         grammar = SpanLogitsProcessor(self.grammar, spans, width, kwargs["max_new_tokens"], self.sampled)
         if last < len(self.spans):
             mine = _ClosedSpans(self.grammar, width, last - first)
             kwargs["stopping_criteria"] = [*(kwargs.get("stopping_criteria") or []), mine]
         if guided:
-            length = self.grammar.shortest(self.spans[first : first + 1])
+            length = self.grammar.minimum[self.spans[first]] + 2  # its borders; what follows is not guided
             guidance = Guidance(self.scale, self.null_ids, self.null_mask, length)
             kwargs["custom_generate"] = partial(guided_sample, guidance=guidance)
         processors = [*(self.processors or []), grammar]
         output = self.model._generate(ids, self.settings, processors, **kwargs)[:, width:].tolist()
-        for row, new in zip(self.new, output):
+        for row, new in zip(self.new, output, strict=True):
             row += new[: self._end(new, last - first, last == len(self.spans))]
 
     def _end(self, new: list[int], count: int, final: bool) -> int:

@@ -3,10 +3,13 @@
 image (3, H, W) in 0..1 ─ checked ─ pad | crop | stretch ─ (3, height, width) in 0..1
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 
 MOST_STRETCHED = 10_000  # times longer than wide, beyond which a picture has no side left when it is made to fit
+MOST_OVERHANG = 4  # times the wanted side that a picture is enlarged to before its middle is cut out
 
 
 def check_image(image: torch.Tensor, name: str) -> torch.Tensor:
@@ -47,13 +50,22 @@ def fit_image(image: torch.Tensor, shape: tuple[int, int], fit: str) -> torch.Te
         raise ValueError(f"A picture of {height} x {width} pixels is too narrow; cut it into pieces.")
     ratios = shape[0] / height, shape[1] / width
     scale = {"pad": min(ratios), "crop": max(ratios)}.get(fit)
+    if fit == "crop":  # what would hang over far is cut off before it is enlarged, not after
+        most = [math.ceil(MOST_OVERHANG * side / max(ratios)) for side in shape]
+        image = _middle(image, (min(height, most[0]), min(width, most[1])))
+        height, width = image.shape[1:]
     size = shape if scale is None else (max(1, round(height * scale)), max(1, round(width * scale)))
     resized = F.interpolate(image[None], size, mode="bilinear", antialias=True, align_corners=False)
     if fit == "crop":
-        top, left = (size[0] - shape[0]) // 2, (size[1] - shape[1]) // 2
-        resized = resized[..., top : top + shape[0], left : left + shape[1]]
+        resized = _middle(resized, shape)
     else:
         top, left = (shape[0] - size[0]) // 2, (shape[1] - size[1]) // 2
         around = left, shape[1] - size[1] - left, top, shape[0] - size[0] - top
         resized = F.pad(resized, around, mode="replicate")
     return resized[0].clamp(0.0, 1.0)
+
+
+def _middle(image: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """The middle (..., *shape) of a picture (..., H, W)."""
+    top, left = (image.shape[-2] - shape[0]) // 2, (image.shape[-1] - shape[1]) // 2
+    return image[..., top : top + shape[0], left : left + shape[1]]

@@ -3,7 +3,8 @@
 path | bytes | open file | PIL.Image | array | {"bytes" | "path" | "image" | "array"}  ->  float32 (3, H, W) in 0..1, sRGB
 
 A file's header is read before its pixels are: what would not fit is refused or, where the format allows it (JPEG), unpacked
-at a fraction of its size. Pillow (`pip install pillow`) is needed for everything but arrays.
+at a fraction of its size, up to the 89 million pixels above which Pillow refuses a header. Pillow (`pip install pillow`) is needed for
+everything but arrays.
 """
 
 import io
@@ -53,11 +54,12 @@ def load_image(image: Any, *, name: str = "image") -> np.ndarray:
 
     Returns:
         float32 (3, H, W) in 0..1; no side above `LARGEST_SIDE`. Transparency lies on white, a camera's EXIF rotation is carried out,
-        an embedded colour profile is converted to sRGB, an animation gives its first frame.
+        an embedded colour profile is converted to sRGB, an animation gives its first frame, a PIL.Image the one it stands at.
 
     Raises:
-        TriglotError: missing, unreadable, truncated or no picture, smaller than 8 x 8 or larger than 36 million pixels, NaN, or an array
-            whose scale or layout cannot be told. An address on the web, which is not fetched.
+        TriglotError: missing, unreadable, truncated or no picture, smaller than 8 x 8, also after it was reduced, or larger than 36 million
+            pixels (a JPEG: 89 million), NaN, or an array whose scale or layout cannot be told. An address on the web, which is not
+            fetched.
     """
     if isinstance(image, Mapping):
         image = _open_mapping(image, name)
@@ -184,12 +186,13 @@ def _pixels_of(picture: Any, what: str) -> np.ndarray:
             picture.load()
             upright = _to_rgb(picture, what)
             upright.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+            _check_least(upright.size, f"{what}, reduced to sides of at most {LARGEST_SIDE},")
             turn = _TURNS.get(picture.getexif().get(0x0112))
             upright = upright if turn is None else upright.transpose(Image.Transpose[turn])
     except TriglotError:
         raise
-    except Exception as error:  # truncated, damaged, or no memory: of many kinds
-        raise TriglotError(f"{what} cannot be read to its end, it is damaged: {_first_words(error)}") from error
+    except Exception as error:  # truncated, closed, of a mode that Pillow cannot convert, or no memory: of many kinds
+        raise TriglotError(f"{what} cannot be read: {_first_words(error)}") from error
     return np.ascontiguousarray(np.asarray(upright, np.float32).transpose(2, 0, 1) / np.float32(255.0))
 
 
@@ -207,7 +210,8 @@ def _to_rgb(picture: Any, what: str) -> Any:
         plain = picture
     else:
         plain = picture.convert("RGB")
-    return _to_srgb(plain, profile).convert("RGB")
+    plain = _to_srgb(plain, profile)
+    return plain if plain.mode == "RGB" else plain.convert("RGB")
 
 
 def _to_srgb(picture: Any, profile: bytes | None) -> Any:
@@ -274,27 +278,46 @@ def _from_array(image: Any, name: str) -> np.ndarray:
         if last and not (first and hasattr(image, "detach")):
             array = array.transpose(2, 0, 1)
     _check_size((array.shape[2], array.shape[1]), name)
-    if array.dtype.kind == "u":
-        pixels = array.astype(np.float32) / np.float32(np.iinfo(array.dtype).max)
-    else:
-        pixels = array.astype(np.float32)
-        if not np.isfinite(pixels).all():
-            raise TriglotError(
-                f"{name} holds {int((~np.isfinite(pixels)).sum())} NaN or infinite values; clean it first."
-            )
-        low, high = float(pixels.min()), float(pixels.max())
-        if low < -1e-3 or high > 1 + 1e-3:
-            raise TriglotError(
-                f"{name} holds floats from {low:.3g} to {high:.3g}, but they span 0 to 1; give uint8 for 0 to 255, and undo a "
-                "normalisation first."
-            )
+    if array.dtype.kind == "f":
+        _check_floats(array, name)
+    if max(array.shape[1:]) > LARGEST_SIDE:
+        _check_pillow(name)
+        return _pixels_of(Image.fromarray(_bytes_of(array)), name)
+    pixels = array.astype(np.float32) / _white(array)
     if len(pixels) == 4:
         under = np.array(BACKGROUND, np.float32)[:, None, None] / 255.0
         pixels = pixels[:3] * pixels[3:] + under * (1.0 - pixels[3:])
     pixels = np.clip(np.broadcast_to(pixels, (3, *pixels.shape[1:])), 0.0, 1.0)
-    if max(pixels.shape) > LARGEST_SIDE:
-        return _pixels_of(to_picture(pixels), name)
     return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+def _check_floats(array: np.ndarray, name: str) -> None:
+    if not np.isfinite(array).all():
+        raise TriglotError(f"{name} holds {int((~np.isfinite(array)).sum())} NaN or infinite values; clean it first.")
+    low, high = float(array.min()), float(array.max())
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise TriglotError(
+            f"{name} holds floats from {low:.3g} to {high:.3g}, but they span 0 to 1; give uint8 for 0 to 255, and undo a "
+            "normalisation first."
+        )
+
+
+def _white(array: np.ndarray) -> np.float32:
+    """The value that is 1."""
+    return np.float32(np.iinfo(array.dtype).max if array.dtype.kind == "u" else 1)
+
+
+def _bytes_of(array: np.ndarray) -> np.ndarray:
+    """(C, H, W) of any kind -> uint8 (H, W, C), or (H, W) of grey; a hundred rows at a time, since large ones come here."""
+    array = array.transpose(1, 2, 0)
+    array = array[..., 0] if array.shape[2] == 1 else array
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    pixels = np.empty(array.shape, np.uint8)
+    for start in range(0, len(array), 100):
+        part = array[start : start + 100].astype(np.float32) / _white(array)
+        pixels[start : start + 100] = (part.clip(0.0, 1.0) * 255.0).round()
+    return pixels
 
 
 def _first_words(error: BaseException) -> str:

@@ -71,7 +71,7 @@ class CodecUnits(MediaTokenizer):
                 raise ValueError(
                     f"{os.fspath(codec)!r} holds a {settings.get('model_type')!r}; a codec is one of {', '.join(CODECS)}."
                 )
-            loaded: Any = AutoModel.from_pretrained(codec, dtype=torch.float32)
+            loaded: Any = AutoModel.from_pretrained(codec, dtype=torch.float32, trust_remote_code=False)
             codec = loaded
         units = cls(CodecUnitsConfig(**codec_settings(codec.config, levels), modality=modality))
         wanted = units.codec.state_dict()

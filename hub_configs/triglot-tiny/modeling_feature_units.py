@@ -122,7 +122,7 @@ class FeatureUnits(MediaTokenizer):
         encoder_frame_rate: float | None = None,
         downsample: str = "mean",
         deduplicate: bool = False,
-        fit: str = "crop",
+        fit: str | None = None,
         modality: str | None = None,
     ) -> "FeatureUnits":
         """Builds the tokenizer around a trained encoder; `set_centroids` makes it complete.
@@ -136,7 +136,8 @@ class FeatureUnits(MediaTokenizer):
             encoder_frame_rate: Frames per second of the encoder; default: from its config.
             downsample: "mean" of each group of frames or "stride" for its first.
             deduplicate: Whether repeated codes are dropped.
-            fit: How pictures of another size are made to fit: "crop" as CLIP and DINOv2 do, "stretch" as SigLIP does, or "pad".
+            fit: How pictures of another size are made to fit: "crop" as CLIP and DINOv2 do, "stretch" as SigLIP does, or "pad";
+                default: the one of the first two that the image processor does.
             modality: Name of the modality in a language model; default: "speech" or "image".
 
         Returns:
@@ -155,8 +156,8 @@ class FeatureUnits(MediaTokenizer):
         if own:
             full: Any = own[0](**{key: value for key, value in settings.items() if key != "model_type"})
         else:
-            full = encoder.config if isinstance(encoder, PreTrainedModel) else AutoConfig.from_pretrained(encoder)
-            full = vision_part(full)
+            given: Any = encoder.config if isinstance(encoder, PreTrainedModel) else None
+            full = vision_part(given or AutoConfig.from_pretrained(encoder, trust_remote_code=False))
         encoder_config = _plain_settings(full.to_dict())
         truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
 
@@ -274,7 +275,7 @@ class FeatureUnits(MediaTokenizer):
         """The features of pictures that fit, through which gradients flow: float (B, 3, H, W) in 0..1 -> float32 (B, h w, D).
 
         Raises:
-            ValueError: another size than `config.preparation` tells.
+            ValueError: another size than `config.preparation` tells, or an encoder that gives fewer positions than patches.
         """
         preparation: Any = self.config.preparation
         height, width = preparation["image_size"]
@@ -284,7 +285,13 @@ class FeatureUnits(MediaTokenizer):
             )
         pixels = normalise(pixel_values.to(self.device).float(), preparation).to(self.dtype)
         patches = math.prod(self.config.grid or ())
-        return self._run_encoder({"pixel_values": pixels})[:, -patches:].float()  # before them a class token
+        hidden = self._run_encoder({"pixel_values": pixels})
+        if hidden.ndim != 3 or hidden.shape[1] < patches:
+            raise ValueError(
+                f"The encoder gives {tuple(hidden.shape)} for a picture; (pictures, positions, width) with a position for each of its "
+                f"{patches} patches is needed. Take one whose layers keep the patches apart, as CLIP, SigLIP and DINOv2 do."
+            )
+        return hidden[:, -patches:].float()  # before them a class token
 
     def _features(self, media: torch.Tensor, name: str) -> torch.Tensor:
         frames = self._picture_features(media, name) if self.sees else self._sound_features(media, name)
@@ -442,7 +449,7 @@ def _load_feature_extractor(encoder: str | os.PathLike | PreTrainedModel) -> Any
     if isinstance(encoder, PreTrainedModel):
         raise ValueError(f"{type(encoder).__name__} needs its feature extractor: pass feature_extractor=.")
     try:
-        return AutoFeatureExtractor.from_pretrained(encoder)
+        return AutoFeatureExtractor.from_pretrained(encoder, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ValueError(
             f"{os.fspath(encoder)!r} holds no feature extractor; save it beside the encoder with its save_pretrained, "

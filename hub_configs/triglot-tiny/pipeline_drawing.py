@@ -3,6 +3,7 @@
 _forward   prompt (B, T) -> best_of sequences a prompt, sampled -> log p(text | picture) -> the num_images best (B, N, L)
 """
 
+from numbers import Integral
 from typing import Any, ClassVar
 
 import torch
@@ -19,11 +20,12 @@ class DrawingPipeline(TriglotPipeline):
     """More call arguments:
 
     guidance_scale: Above 1: classifier-free guidance (arXiv 2207.12598); needs a model trained with `condition_dropout`. Default, as of
-        `do_sample` and `temperature`: what `drawing` in the checkpoint's generation config says; without it, one picture is drawn
-        greedily and unguided.
+        `do_sample`, `temperature`, `top_k` and `top_p`: what `drawing` in the checkpoint's generation config says; without it, one
+        picture is drawn greedily and unguided. Where neither says `top_k`, samples are of all codes.
     num_images: Pictures of each prompt; several are always sampled.
     best_of: Draw so many and keep the `num_images` under which the model itself finds the text most likely, as their caption.
-    seed: Of the sampling; the same seed gives the same pictures.
+    seed: Of the sampling of each batch, 0 to 2**64 - 1; the same seed gives the same pictures of the same inputs, on the same kind
+        of device. In a batch (`batch_size` above 1) the second input is drawn otherwise than alone.
     """
 
     forward_arguments: ClassVar[tuple[str, ...]] = ("num_images", "best_of", "seed")
@@ -45,6 +47,12 @@ class DrawingPipeline(TriglotPipeline):
         best_of: int | None = None,
         seed: int | None = None,
     ) -> dict[str, Any]:
+        for name, value in (("num_images", num_images), ("best_of", best_of), ("seed", seed)):
+            left_out = value is None and name != "num_images"
+            if not left_out and (isinstance(value, bool) or not isinstance(value, Integral)):
+                raise TriglotError(f"{name} is {value!r}; a whole number is needed.")
+        if seed is not None and not 0 <= seed < 2**64:
+            raise TriglotError(f"seed is {seed}; 0 to 2**64 - 1 is allowed.")
         drawn = best_of if best_of is not None else num_images
         if not 1 <= num_images <= drawn <= MOST_DRAWN:
             raise TriglotError(

@@ -201,7 +201,10 @@ class TriglotPipeline(Pipeline):
         if "input_ids" not in model_inputs:  # the model has nothing to write
             return kept
         prompt_length = model_inputs["input_ids"].shape[1]
-        ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
+        try:
+            ids = self.model.generate(**model_inputs, **self._prepare_generate_kwargs(generate_kwargs or {}))
+        except ValueError as error:  # settings that cannot be
+            raise TriglotError(str(error)) from error
         if not isinstance(ids, torch.Tensor):
             ids = ids.sequences
         spans = model_inputs["output_spans"]

@@ -30,7 +30,7 @@ def vision_model(model: PreTrainedModel) -> Any:
 
 
 def image_preparation(
-    config: PreTrainedConfig, source: str | os.PathLike | None, processor: Any, fit: str
+    config: PreTrainedConfig, source: str | os.PathLike | None, processor: Any, fit: str | None
 ) -> dict[str, Any]:
     """How pictures are prepared for an encoder, as `FeatureUnitsConfig.preparation` has it.
 
@@ -38,7 +38,7 @@ def image_preparation(
         config: Of the vision encoder.
         source: Folder or Hub id that may hold an image processor; None for a model in memory.
         processor: An image processor, or its settings; default: that of `source`.
-        fit: "pad", "crop" or "stretch".
+        fit: "pad", "crop" or "stretch"; None for what the processor does: "stretch" where it tells a size and cuts no centre out.
 
     Raises:
         ValueError: there is no image processor that tells mean and deviation.
@@ -54,6 +54,8 @@ def image_preparation(
             f"{where} comes without an image processor that has image_mean and image_std; save one beside the encoder with its "
             "save_pretrained, or pass feature_extractor=, an image processor or a dict with the two."
         )
+    if fit is None:
+        fit = "crop" if settings.get("do_center_crop", "size" not in settings) else "stretch"
     height, width = _pair(config.image_size)
     return {
         "image_size": [height, width],

@@ -156,10 +156,8 @@ class FeatureUnits(MediaTokenizer):
         if own:
             full: Any = own[0](**{key: value for key, value in settings.items() if key != "model_type"})
         else:
-            given = isinstance(encoder, PreTrainedModel)
-            full = vision_part(
-                encoder.config if given else AutoConfig.from_pretrained(encoder, trust_remote_code=False)
-            )
+            given: Any = encoder.config if isinstance(encoder, PreTrainedModel) else None
+            full = vision_part(given or AutoConfig.from_pretrained(encoder, trust_remote_code=False))
         encoder_config = _plain_settings(full.to_dict())
         truncated = truncate_encoder_config(encoder_config, layer)  # before weights are read: a wrong layer fails fast
 

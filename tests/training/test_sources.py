@@ -1,7 +1,9 @@
 """Sources: published layouts, columns, joins and filters, and errors that name the nearest match."""
 
 import csv
+import io
 import json
+import tarfile
 
 import datasets
 import pytest
@@ -9,7 +11,16 @@ import yaml
 from speech_rows import sound_bytes
 
 from triglot import TriglotError
-from triglot.training.data.sources import FIELDS, fields_of, layout_names, load_sources, open_source
+from triglot.training.data.sources import (
+    FIELDS,
+    Source,
+    field_rows,
+    fields_of,
+    layout_names,
+    load_sources,
+    open_source,
+)
+from triglot.training.evaluate_questions import EVALUATION_TASKS, check_rows, questions
 
 
 def mixture_file(folder, *sources, **more):
@@ -21,6 +32,16 @@ def mixture_file(folder, *sources, **more):
 def table(path, *lines):
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None).writerows(lines)
+
+
+def write_samples(path, samples, mode="w"):
+    """A WebDataset of {name: {ending: bytes}}."""
+    with tarfile.open(path, mode) as archive:
+        for name, contents in samples.items():
+            for ending, content in contents.items():
+                info = tarfile.TarInfo(f"{name}.{ending}")
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
 
 
 def first_fields(folder, source):
@@ -86,13 +107,35 @@ def test_covost2_and_cvss_t(tmp_path):
 def test_coco_captions(tmp_path):
     content = {
         "images": [{"id": 7, "file_name": "7.jpg"}, {"id": 9, "file_name": "9.jpg"}],
-        "annotations": [{"id": 1, "image_id": 9, "caption": "A dog. "}, {"id": 2, "image_id": 7, "caption": "A cat."}],
-    }
+        "annotations": [
+            {"id": 1, "image_id": 9, "caption": "A dog. "}, {"id": 2, "image_id": 7, "caption": "A cat."},
+            {"id": 3, "image_id": 9, "caption": "A puppy."},
+        ],
+    }  # fmt: skip
     (tmp_path / "captions.json").write_text(json.dumps(content))
     fields = first_fields(
         tmp_path, {"layout": "coco_captions", "dataset": "captions.json", "folders": {"image": "train2017"}}
     )
-    assert fields == {"image": "train2017/9.jpg", "caption": "A dog.", "source_language": "en"}
+    assert fields == {"image": "train2017/9.jpg", "caption": ["A dog.", "A puppy."], "source_language": "en"}
+
+
+def test_captions_are_evaluated_by_the_first(tmp_path):
+    content = {"images": [{"id": 7, "file_name": "7.jpg"}], "annotations": [{"image_id": 7, "caption": "A cat."}]}
+    (tmp_path / "captions.json").write_text(json.dumps(content))
+    rows = [{"image": {"bytes": b"a picture", "path": None}, "caption": ["A dog.", "A puppy."], "one": "A dog."}]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "flickr.parquet")
+    flickr = {"layout": "flickr30k", "dataset": "flickr.parquet"}
+    entries = (
+        {"layout": "coco_captions", "dataset": "captions.json"},
+        {**flickr, "name": "lists"},
+        {**flickr, "name": "texts", "columns": {"caption": "one"}},
+    )
+    found = field_rows(load_sources(mixture_file(tmp_path, *entries)))
+    assert found["caption"][:] == [["A cat."], ["A dog.", "A puppy."], ["A dog."]]
+    tasks = {name: EVALUATION_TASKS[name] for name in ("CAPTION", "T2I")}
+    for task in tasks.values():
+        asked = questions(task, check_rows(found, tasks), {"en": "en"}, None, 0)
+        assert [question.reference for question in asked] == ["A cat.", "A dog."]
 
 
 @pytest.mark.parametrize("layout", layout_names())
@@ -113,18 +156,9 @@ def test_kinds_of_files(kind, tmp_path):
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps({**row, "audio": "a.wav"}) + "\n" for row in rows))
         entry["dataset"] = "rows.jsonl"
     elif kind == "webdataset":
-        import io
-        import tarfile
-
-        with tarfile.open(tmp_path / "part-0.tar", "w") as archive:
-            for number in range(3):
-                for ending, content in (
-                    ("wav", sound_bytes(0.5)),
-                    ("json", json.dumps(rows[number]["text"]).encode()),
-                ):
-                    info = tarfile.TarInfo(f"clip{number}.{ending}")
-                    info.size = len(content)
-                    archive.addfile(info, io.BytesIO(content))
+        texts = [json.dumps(row["text"]).encode() for row in rows]
+        samples = {f"clip{number}": {"wav": sound_bytes(0.5), "json": text} for number, text in enumerate(texts)}
+        write_samples(tmp_path / "part-0.tar", samples)
         entry |= {"dataset": "part-*.tar", "streaming": True}
         entry["columns"] |= {"audio": "wav", "transcript": "json.de"}
     else:
@@ -156,6 +190,41 @@ def test_filters_and_limit(tmp_path):
     assert len(texts(filters={"locale": {"not": "fr"}, "votes": {"max": 3}})) == 2
 
 
+def test_samples_of_an_archive_need_not_be_alike(tmp_path):
+    samples = {
+        "a": {"txt": b"first, without sound"}, "b": {"wav": b"RIFF", "txt": b"second"}, "c": {"wav": b"RIFF", "txt": b"\xff"},
+        "d": {"wav": b"RIFF"}, "e": {"wav": b"RIFF", "txt": b"of no use"},
+    }  # fmt: skip
+    write_samples(tmp_path / "rows.tar", samples)
+    entry = {"dataset": "rows.tar", "columns": {"audio": "wav", "transcript": "txt", "source_language": "=en"}}
+    [source] = load_sources(mixture_file(tmp_path, {**entry, "filters": {"txt": {"not": "of no use"}}})).sources
+    first, second, broken, silent = open_source(source)
+    assert fields_of(source, first) == {"transcript": "first, without sound", "source_language": "en"}
+    assert fields_of(source, second)["transcript"] == "second" and "transcript" not in fields_of(source, silent)
+    with pytest.raises(TriglotError, match=r"rows\.tar, c: the txt cannot be read"):
+        fields_of(source, broken)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_columns_inside_columns_are_checked(streamed, tmp_path):
+    texts = {"en": "hi", "de": "hallo"}
+    write_samples(tmp_path / "rows.tar", {"a": {"json": json.dumps(texts).encode()}})
+    datasets.Dataset.from_list([{"json": texts}]).to_parquet(tmp_path / "rows.parquet")
+    dataset = "rows.tar" if streamed else "rows.parquet"
+
+    def fields(column):
+        columns = {"transcript": column, "source_language": "=de"}
+        return first_fields(tmp_path, {"dataset": dataset, "columns": columns})
+
+    assert fields("json.de")["transcript"] == "hallo" and fields("{json.en}!")["transcript"] == "hi!"
+    with pytest.raises(TriglotError, match=r"no column 'json\.dee'; did you mean 'json\.de'"):
+        fields("json.dee")
+    with pytest.raises(TriglotError, match="'json' holds columns; name one of json"):
+        fields("json")
+    with pytest.raises(TriglotError, match="'json' holds dict; a text is needed"):
+        fields_of(Source(columns={"transcript": "json"}), {"json": texts})
+
+
 GOOD = {"dataset": "rows.parquet", "columns": {"audio": "audio", "transcript": "text", "source_language": "=de"}}
 
 
@@ -176,6 +245,15 @@ GOOD = {"dataset": "rows.parquet", "columns": {"audio": "audio", "transcript": "
         ({"weight": 0}, "weight above 0"),
         ({"min_seconds": 5, "max_seconds": 4}, "min_seconds 5"),
         ({"streaming": "yes"}, "a bool is needed"),
+        ({"filters": {"votes": {"min": "2"}}}, "min of votes is '2'; a number"),
+        ({"filters": {"votes": {"not": {"max": None}}}}, "max of votes is None; a number"),
+        ({"languages": {"from": False}}, r"languages: from is False \(YAML reads no"),
+        ({"languages": {"from": False}, "layout": "fleurs"}, r"languages: from is False \(YAML reads no"),
+        ({"join": {"dataset": 1, "key": "id"}}, "join: dataset is 1; a text"),
+        ({"folders": {"audio": None}}, "folders: audio is None; a text"),
+        ({"header": [1]}, r"header is \[1\]; a list of names"),
+        ({"columns": {**GOOD["columns"], "speaker": "{who"}}, "'{who'; its braces are wrong"),
+        ({False: "de"}, "the key False is no text"),
     ],
 )  # fmt: skip
 def test_bad_sources_are_told(change, message, tmp_path):
@@ -188,6 +266,8 @@ def test_bad_files_are_told(tmp_path):
         load_sources(tmp_path / "none.yaml")
     with pytest.raises(TriglotError, match="temperature"):
         load_sources(mixture_file(tmp_path, GOOD, temperature=0))
+    with pytest.raises(TriglotError, match="unknown key 'temprature'; did you mean 'temperature'"):
+        load_sources(mixture_file(tmp_path, GOOD, temprature=2.0))
     with pytest.raises(TriglotError, match="one name"):
         load_sources(mixture_file(tmp_path, GOOD, GOOD))
     (tmp_path / "sources.yaml").write_text("sources: [")
@@ -206,3 +286,8 @@ def test_missing_columns_name_the_nearest(tmp_path):
     [source] = load_sources(mixture_file(tmp_path, {**GOOD, "dataset": "bad.tsv"})).sources
     with pytest.raises(TriglotError, match="line 3 has 1 columns, not 2"):
         open_source(source)
+
+
+def test_nothing_takes_a_layouts_setting_away(tmp_path):
+    [source] = load_sources(mixture_file(tmp_path, {"layout": "librispeech", "config": None})).sources
+    assert (source.config, source.split) == ("", "train.100")

@@ -1,5 +1,8 @@
 """Token rows: shards that are whole or absent, the same rows however they are made, and the demo world on the fly."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -177,3 +180,19 @@ def test_refused(tmp_path):
         read_rows(tmp_path)
     with pytest.raises(TriglotError, match="recorded_share"):
         TokensArguments(recorded_share=2.0)
+
+
+def test_an_error_leaves_the_shards_that_were_not_begun(tmp_path, monkeypatch):
+    made = []
+
+    def make(first, last):
+        if first == 0:
+            raise TriglotError("a source of no use")
+        time.sleep(0.02)
+        made.append(first)
+        return [{"text_source": "a", "source_language": "en"}]
+
+    monkeypatch.setattr(token_rows, "ProcessPoolExecutor", lambda workers, *_: ThreadPoolExecutor(workers))
+    with pytest.raises(TriglotError, match="of no use"):
+        write_shards(tmp_path, 100, 1, make, workers=2)
+    assert len(made) < 99

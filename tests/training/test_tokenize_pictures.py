@@ -37,7 +37,9 @@ def tokenised(folder, tokenizer, image_tokenizer, *entries):
     return read_mixture(out)
 
 
-def test_coco_has_several_captions_of_a_picture(tmp_path, tokenizer, image_tokenizer):
+def test_coco_has_several_captions_of_a_picture(tmp_path, tokenizer, image_tokenizer, monkeypatch):
+    encode, encoded = source_rows.encode_picture, []
+    monkeypatch.setattr(source_rows, "encode_picture", lambda *given: encoded.append(given) or encode(*given))
     (tmp_path / "train2017").mkdir()
     for number, content in enumerate(pictures(2)):
         (tmp_path / "train2017" / f"{number}.png").write_bytes(content)
@@ -50,9 +52,9 @@ def test_coco_has_several_captions_of_a_picture(tmp_path, tokenizer, image_token
     (tmp_path / "captions.json").write_text(json.dumps(annotations))
     source = {"layout": "coco_captions", "dataset": "captions.json", "folders": {"image": "train2017"}}
     rows = tokenised(tmp_path, tokenizer, image_tokenizer, source)
-    assert [row["text_source"] for row in rows] == ["a blot", "another", "the same"]
-    assert all(len(row["image_source"]) == 64 for row in rows)
-    assert rows[0]["image_source"] == rows[2]["image_source"] != rows[1]["image_source"]
+    assert [row["text_source"] for row in rows] == ["a blot", "the same", "another"]
+    assert all(len(row["image_source"]) == 64 for row in rows) and len(encoded) == 2
+    assert rows[0]["image_source"] == rows[1]["image_source"] != rows[2]["image_source"]
     assert held_tasks(rows)["en"] == {"CAPTION": 3.0, "T2I": 3.0}
 
 

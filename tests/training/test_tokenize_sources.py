@@ -8,13 +8,15 @@ import pyarrow.parquet
 import pytest
 import yaml
 from speech_rows import sound_bytes
+from test_sources import table, write_samples
 
 from triglot import TriglotError
 from triglot.cli import main
 from triglot.training import tokenize_sources
 from triglot.training.data import source_rows
 from triglot.training.data.mixture import held_tasks, language_factors, read_mixture
-from triglot.training.data.sources import load_sources
+from triglot.training.data.source_rows import SourceRows
+from triglot.training.data.sources import Source, load_sources
 from triglot.training.tokenize_sources import tokenise_mixture
 
 COLUMNS = {"audio": "audio", "transcript": "text", "source_language": "locale", "speaker": "who"}
@@ -55,15 +57,10 @@ def write_sources(folder, *entries, **more):
 
 
 def write_archive(path, count):
-    import io
-    import tarfile
-
-    with tarfile.open(path, "w") as archive:
-        for number in range(count):
-            for ending, content in (("wav", sound_bytes(0.5 + 0.1 * number)), ("txt", f"frase {number}".encode())):
-                info = tarfile.TarInfo(f"clip{number}.{ending}")
-                info.size = len(content)
-                archive.addfile(info, io.BytesIO(content))
+    samples = range(count)
+    write_samples(
+        path, {f"clip{n}": {"wav": sound_bytes(0.5 + 0.1 * n), "txt": f"frase {n}".encode()} for n in samples}
+    )
 
 
 def all_rows(folder):
@@ -96,6 +93,75 @@ def test_rows_are_tokenised_once_and_bad_ones_listed(sources, tokenizer, tmp_pat
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
     tokenise_mixture(load_sources(sources), tokenizer, out, shard_rows=3)
     assert before == {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+
+
+TEXTS = {
+    "transcript": "en", "translated_transcript": "de", "source_language": "=en", "target_language": "=de",
+}  # fmt: skip
+
+
+def test_rows_that_were_added_or_changed_are_tokenised_by_the_next_call(tokenizer, tmp_path):
+    file = write_sources(tmp_path, {"dataset": "rows.tsv", "name": "texts", "columns": TEXTS})
+    out = tmp_path / "tokens"
+
+    def call(*texts):
+        """What the shards hold, and which of them were written."""
+        before = {path: path.stat().st_mtime_ns for path in out.rglob("*.parquet")}
+        table(tmp_path / "rows.tsv", ("en", "de"), *[(text, text.upper()) for text in texts])
+        tokenise_mixture(load_sources(file), tokenizer, out, shard_rows=3)
+        assert [row["text_source"] for row in read_mixture(out)] == list(texts)
+        after = {path: path.stat().st_mtime_ns for path in sorted(out.rglob("*.parquet"))}
+        return [len(rows) for rows in all_rows(out).values()], [before.get(path) != after[path] for path in after]
+
+    assert call(*"abcd") == ([3, 1], [True, True])
+    assert call(*"abcd") == ([3, 1], [False, False])
+    assert call(*"abcdef") == ([3, 3], [False, True])
+    assert call(*"axcdefg") == ([3, 3, 1], [True, False, True])
+    assert call(*"ax") == ([2], [True])
+
+
+def test_a_shard_tells_the_rows_it_was_made_from(tmp_path):
+    def digest(text="a", size=9, path="a.wav", other=1):
+        row = {"audio": {"bytes": bytes(size), "path": path}, "text": {"en": text}, "other": other}
+        rows = datasets.Dataset.from_list([row, {**row, "audio": None}]).cast_column("audio", datasets.Audio())
+        rows.to_parquet(tmp_path / "rows.parquet")
+        source_rows._opened.cache_clear()
+        columns = {"audio": "audio", "transcript": "text.en", "source_language": "=en"}
+        return SourceRows(Source(str(tmp_path / "rows.parquet"), columns=columns), "").digest(0, 2)
+
+    assert digest() == digest(other=2)  # nobody reads that column
+    assert len({digest(), digest(text="b"), digest(size=8), digest(path="b.wav")}) == 4
+
+
+def test_a_stretch_of_rows_of_no_use_is_passed_over(tokenizer, tmp_path):
+    rows = [{"en": f"row {n}", "de": "Zeile", "locale": "xx" if n < 25 else "en"} for n in range(30)]
+    datasets.Dataset.from_list(rows).to_parquet(tmp_path / "rows.parquet")
+    columns = {**TEXTS, "source_language": "locale"}
+    file = write_sources(tmp_path, {"dataset": "rows.parquet", "name": "texts", "columns": columns})
+    out = tokenise_mixture(load_sources(file), tokenizer, tmp_path / "tokens", shard_rows=25)
+    assert [row["text_source"] for row in read_mixture(out)] == [f"row {n}" for n in range(25, 30)]
+    assert json.loads((out / "skipped_rows.json").read_text())["texts"]["skipped"] == 25
+
+
+def test_a_stream_goes_on_after_bad_samples_and_takes_further_archives(tokenizer, tmp_path):
+    german = b'{"de": "hallo"}'
+    samples = {f"{n:02}": {"txt": b"hi" if n < 5 or n == 40 else b"\xff", "json": german} for n in range(41)}
+    write_samples(tmp_path / "0.tar", samples)
+    columns = {**TEXTS, "transcript": "txt", "translated_transcript": "json.de"}
+    file = write_sources(tmp_path, {"dataset": "*.tar", "name": "stream", "columns": columns})
+
+    def call():
+        out = tokenise_mixture(load_sources(file), tokenizer, tmp_path / "tokens", shard_rows=20)
+        assert json.loads((out / "skipped_rows.json").read_text())["stream"]["skipped"] == 35
+        return [
+            (len(pyarrow.parquet.read_table(path)), path.stat().st_mtime_ns) for path in sorted(out.rglob("*.parquet"))
+        ]
+
+    first = call()
+    assert [count for count, _ in first] == [5, 0, 1] and call() == first
+    write_samples(tmp_path / "1.tar", {"41": {"txt": b"hi", "json": german}})
+    second = call()
+    assert second[:2] == first[:2] and [count for count, _ in second] == [5, 0, 2]
 
 
 def test_processes_and_ranks_make_the_same_shards(sources, tokenizer, tmp_path, monkeypatch, capsys):
@@ -155,6 +221,7 @@ def test_temperature_lies_between_the_shares_and_evenness():
     shares = factors[:90].sum(), factors[90:].sum()
     assert sum(shares) == pytest.approx(100) and shares[0] / shares[1] == pytest.approx(3)  # sqrt(9)
     assert language_factors(rows, 1.0) == pytest.approx([1.0] * 100)
+    assert language_factors(rows, 0.001) == pytest.approx([10 / 9] * 90 + [0.0] * 10)
 
 
 def test_other_settings_and_hopeless_sources_are_told(sources, tokenizer, tmp_path):

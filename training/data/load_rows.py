@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import tarfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,10 +14,12 @@ from typing import Any, TypeVar
 from datasets import Audio, Dataset, Features, Image, IterableDataset, Value, load_dataset, load_from_disk
 
 from ...processing.errors import TriglotError
+from ...processing.user_files import MOST_BYTES
 
 TABLES, JSON, ARCHIVE = (".tsv", ".csv"), (".json", ".jsonl"), ".tar"
 SOUND_FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 MEDIA = {"audio": (Audio, "the sound"), "image": (Image, "the pictures")}
+BROKEN = "__error__"  # column of a sample that could not be read: why
 SOUND_FEATURES = Features({"audio": {"bytes": Value("binary"), "path": Value("string")}})
 
 Rows = TypeVar("Rows", Dataset, IterableDataset)
@@ -126,15 +129,18 @@ def _table(path: Path, header: Sequence[str]) -> Dataset:
             if len(line) != len(names):
                 raise ValueError(f"line {number} has {len(line)} columns, not {len(names)}: {', '.join(names)}")
         return Dataset.from_dict({name: [line[place] for line in lines] for place, name in enumerate(names)})
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig")
     content = (
-        [json.loads(line) for line in text.splitlines() if line.strip()]
+        [json.loads(line) for line in text.split("\n") if line.strip()]  # a text may hold other ends of lines
         if path.suffix == ".jsonl"
         else json.loads(text)
     )
     if isinstance(content, dict) and {"images", "annotations"} <= set(content):  # captions as COCO has them
         files = {image["id"]: image["file_name"] for image in content["images"]}
-        content = [{"image": files[item["image_id"]], "caption": item["caption"]} for item in content["annotations"]]
+        captions: dict[Any, list[str]] = defaultdict(list)
+        for item in content["annotations"]:
+            captions[item["image_id"]].append(item["caption"])
+        content = [{"image": files[image], "caption": texts} for image, texts in captions.items()]
     return Dataset.from_list(content)
 
 
@@ -147,23 +153,37 @@ def _archives(pattern: str) -> IterableDataset:
 
 
 def _samples(paths: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """{ending: content} of neighbours with one name: json and txt read, all else {"bytes", "path"}."""
+    """{ending: content} of neighbours with one name: json and txt read, all else {"bytes", "path"}; {BROKEN: why} of what cannot be."""
     for path in paths:
         with tarfile.open(path) as archive:
             files = (member for member in archive if member.isfile())
-            for _, members in itertools.groupby(files, lambda member: _stem(member.name)):
-                sample: dict[str, Any] = {}
-                for member in members:
-                    opened = archive.extractfile(member)
-                    assert opened is not None
-                    content, ending = opened.read(), member.name[len(_stem(member.name)) + 1 :].lower()
-                    if ending == "json":
-                        sample[ending] = json.loads(content)
-                    elif ending == "txt":
-                        sample[ending] = content.decode("utf-8")
-                    else:
-                        sample[ending] = {"bytes": content, "path": member.name}
-                yield sample
+            for name, members in itertools.groupby(files, lambda member: _stem(member.name)):
+                try:
+                    yield _sample(archive, members)
+                except ValueError as error:
+                    yield {BROKEN: f"{path}, {name}: {error}"}
+
+
+def _sample(archive: tarfile.TarFile, members: Iterator[tarfile.TarInfo]) -> dict[str, Any]:
+    sample: dict[str, Any] = {}
+    size = 0
+    for member in members:
+        size += member.size
+        if size > MOST_BYTES:
+            raise ValueError(f"{size} bytes; at most {MOST_BYTES // 10**6} MB of a sample are read.")
+        opened = archive.extractfile(member)
+        assert opened is not None
+        content, ending = opened.read(), member.name[len(_stem(member.name)) + 1 :].lower()
+        try:
+            if ending == "json":
+                sample[ending] = json.loads(content)
+            elif ending == "txt":
+                sample[ending] = content.decode("utf-8")
+            else:
+                sample[ending] = {"bytes": content, "path": member.name}
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the {ending} cannot be read: {error}") from error
+    return sample
 
 
 def _stem(name: str) -> str:

@@ -3,10 +3,12 @@
     FOLDER/mixture.json, FOLDER/<source>/shard-*.parquet ─ read_mixture ─▶ token rows with "source" and "weight"
 
 A row's weight is that of its source, times what temperature sampling gives its language: of a language with the share p of the rows
-so many as p ** (1 / temperature) of all such powers (arXiv 1901.07291, section 3.1).
+so many as p ** (1 / temperature) of all such powers (arXiv 1901.07291, section 3.1). It is no sampling anew in every epoch: what is left
+of a weight below a whole number is drawn once, by `token_examples`.
 """
 
 import json
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -69,18 +71,19 @@ def finished_shards(folder: Path) -> list[Path] | None:
     return None if count is None or not all(path.is_file() for path in paths) else paths
 
 
-def shard_count(folder: Path) -> int | None:
-    """How many shards a source has; None while nobody came to its end."""
+def shard_count(folder: Path, files: str | None = None) -> int | None:
+    """How many shards a source has; None while nobody came to its end, or came to that of other `files`, where they are told."""
     try:
-        return json.loads((folder / END_FILE).read_text(encoding="utf-8"))["shards"]
+        end = json.loads((folder / END_FILE).read_text(encoding="utf-8"))
     except OSError:
         return None
+    return end["shards"] if files is None or end.get("files") == files else None
 
 
-def write_shard_count(folder: Path, count: int) -> None:
+def write_shard_count(folder: Path, count: int, files: str = "") -> None:
     """What `shard_count` reads."""
     with whole_file(folder / END_FILE) as partial:
-        partial.write_text(json.dumps({"shards": count}), encoding="utf-8")
+        partial.write_text(json.dumps({"shards": count, "files": files}), encoding="utf-8")
 
 
 def language_factors(rows: Sequence[Mapping[str, Any]], temperature: float) -> list[float]:
@@ -88,9 +91,9 @@ def language_factors(rows: Sequence[Mapping[str, Any]], temperature: float) -> l
     total = Counter[str]()
     for row in rows:
         total[row["source_language"]] += row["weight"]
-    everything = sum(total.values())
-    powers = {language: (amount / everything) ** (1 / temperature) for language, amount in total.items()}
-    scale = everything / sum(powers.values()) if powers else 1.0
+    most = max(total.values(), default=1.0)  # against which small temperatures underflow for all but the largest
+    powers = {language: math.exp(math.log(amount / most) / temperature) for language, amount in total.items()}
+    scale = sum(total.values()) / sum(powers.values()) if powers else 1.0
     return [powers[row["source_language"]] * scale / total[row["source_language"]] for row in rows]
 
 

@@ -2,18 +2,24 @@
 
     Source ─ open_source ─ rows ─ fields_of ─ tokenizers ─▶ FOLDER/name/shard-00007.parquet
 
-A shard is whole or absent, so a run that was killed goes on; ranks of `torchrun` or `accelerate launch` share the shards out.
+A shard is whole or absent, so a run that was killed goes on; ranks of `torchrun` or `accelerate launch` share the shards out. It tells
+what it was made from: shards of rows that were changed or added since are made again.
 """
 
 import dataclasses
 import functools
+import glob
+import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.compute
+import pyarrow.parquet
 from datasets import Dataset
 from tqdm.auto import tqdm
 
@@ -21,9 +27,9 @@ from ...modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
 from ..runs import HOPELESS
-from .mixture import shard_count, write_shard_count
-from .sources import LANGUAGES, Source, fields_of, open_source
-from .token_rows import MadeRows, cached_tokenizer, encode_picture, encode_wave, write_shard, write_shards
+from .mixture import END_FILE, shard_count, write_shard_count
+from .sources import LANGUAGES, Source, captions_of, fields_of, open_source, read_columns
+from .token_rows import MadeRows, cached_tokenizer, encode_picture, encode_wave, shard_facts, write_shard, write_shards
 from .token_shards import shard_path
 
 SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
@@ -50,9 +56,31 @@ class SourceRows:
     image_tokenizer_dir: str = ""
 
     def __call__(self, first: int, last: int) -> MadeRows:
+        return dataclasses.replace(self.made(range(first, last)), made_from=self.digest(first, last))
+
+    def made(self, numbers: Iterable[int]) -> MadeRows:
+        """Those of some rows."""
         rows = _opened(settings_of(self.source))
-        numbered = ((number, rows[number]) for number in range(first, last))
+        numbered = ((number, rows[number]) for number in numbers)
         return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir), self.image_tokenizer_dir)
+
+    def digest(self, first: int, last: int) -> str:
+        """Of a span of rows: their texts, and the paths and sizes of sound and pictures, which are not read for it."""
+        rows = _opened(settings_of(self.source))
+        read = rows.select_columns(read_columns(self.source, rows.column_names)).with_format("arrow")
+        table = read[first:last].flatten()
+        for place, column in enumerate(table.columns):
+            if pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type):
+                sizes = pyarrow.compute.binary_length(column)
+                table = table.set_column(place, table.column_names[place], sizes)
+        return _digest(table.to_pylist())
+
+
+def _digest(rows: Iterable[Mapping[str, Any]]) -> str:
+    def told(value: Any) -> str:
+        return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else type(value).__name__
+
+    return hashlib.sha256(json.dumps(list(rows), sort_keys=True, default=told).encode()).hexdigest()
 
 
 def token_rows_of(
@@ -68,9 +96,6 @@ def token_rows_of(
         numbered: (number, row).
         units: Speech tokenizer.
         image_tokenizer_dir: Folder of an image tokenizer; "" to leave pictures out.
-
-    Raises:
-        TriglotError: all of many rows are unusable.
     """
     made, skipped, seconds = [], [], 0.0
     for number, row in numbered:
@@ -81,10 +106,6 @@ def token_rows_of(
         else:
             made += token_rows
             seconds += lasts
-    if not made and len(skipped) >= HOPELESS:
-        raise TriglotError(
-            f"{source.name}: none of {len(skipped)} rows can be used. Row {skipped[0]['row']}: {skipped[0]['why']}"
-        )
     return MadeRows(made, skipped, seconds)
 
 
@@ -100,7 +121,7 @@ def _token_rows(
     if "source_language" not in fields:
         raise TriglotError("The language is missing.")
     result = {column: fields[key] for key, column in TEXTS.items() if key in fields}
-    captions = _captions(fields)
+    captions = captions_of(fields)
     if "text_source" not in result and "audio" not in fields and captions:
         result["text_source"] = captions[0]
     for key, column in SPEECH.items():
@@ -130,12 +151,6 @@ def _token_rows(
     return rows, seconds
 
 
-def _captions(fields: Mapping[str, Any]) -> list[str]:
-    """The captions of a row, each once."""
-    caption = fields.get("caption", [])
-    return list(dict.fromkeys([caption] if isinstance(caption, str) else caption))
-
-
 def tokenise_source(
     source: Source,
     tokenizer_dir: str,
@@ -147,7 +162,10 @@ def tokenise_source(
     ranks: int = 1,
     image_tokenizer_dir: str = "",
 ) -> None:
-    """Makes the shards of a source that are not there yet.
+    """Makes the shards of a source that are not there yet, or were made from other rows.
+
+    Not told apart are sounds and pictures that were replaced under their own path, and a stream of the Hub that was read to its end:
+    to have them again, delete `folder`.
 
     Args:
         source: On the disk or streamed.
@@ -157,32 +175,89 @@ def tokenise_source(
         workers: Processes; a stream has one.
         rank, ranks: Each rank makes every `ranks`-th shard.
         image_tokenizer_dir: Folder of the image tokenizer; "" to leave pictures out.
+
+    Raises:
+        TriglotError: no rows, or many of which none can be used, here and in the shards before.
     """
-    rows = _opened(settings_of(source))
+    _opened.cache_clear()  # files may have changed since this process read them
+    rows, make_rows = _opened(settings_of(source)), SourceRows(source, tokenizer_dir, image_tokenizer_dir)
+
+    def check(made: MadeRows) -> None:
+        if made.rows or len(made.skipped) < HOPELESS:
+            return
+        if any(pyarrow.parquet.read_metadata(path).num_rows for path in _shards(folder).values()):
+            return
+        if isinstance(rows, Dataset) and make_rows.made(range(0, len(rows), -(-len(rows) // HOPELESS))).rows:
+            return  # one of some all over the source
+        first = made.skipped[0]
+        raise TriglotError(
+            f"{source.name}: none of {len(made.skipped)} rows can be used. Row {first['row']}: {first['why']}"
+        )
+
     if isinstance(rows, Dataset):
         if not len(rows):
             raise TriglotError(f"{source.name} has no rows{' that its filters let pass' if source.filters else ''}.")
-        make_rows = SourceRows(source, tokenizer_dir, image_tokenizer_dir)
-        write_shards(folder, len(rows), shard_rows, make_rows, workers=workers, rank=rank, ranks=ranks)
-        write_shard_count(folder, -(-len(rows) // shard_rows))
+        whole = -(-len(rows) // shard_rows)
+        _forget_others(folder, make_rows, len(rows), shard_rows, rank, ranks)
+        write_shards(folder, len(rows), shard_rows, make_rows, workers=workers, rank=rank, ranks=ranks, check=check)
+        write_shard_count(folder, whole)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    units, done = cached_tokenizer(tokenizer_dir), 0
-    count = shard_count(folder)  # told by any rank that came to the end
-    if count is not None and all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
+    units, done, files = cached_tokenizer(tokenizer_dir), 0, _files(source)
+    count = shard_count(folder, files)  # told by any rank that came to the end
+    if count is None:
+        (folder / END_FILE).unlink(missing_ok=True)
+    elif all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
         return
-    while done % ranks != rank or shard_path(folder, done).is_file():
-        done += 1
-    stream = enumerate(rows.skip(done * shard_rows), done * shard_rows)
-    with tqdm(desc=f"tokenising {source.name}", unit="row", initial=done * shard_rows) as bar:
+    stream = enumerate(rows)
+    with tqdm(desc=f"tokenising {source.name}", unit="row") as bar:
         while piece := _piece(stream, shard_rows, source):
             if done % ranks == rank:
-                write_shard(shard_path(folder, done), token_rows_of(source, iter(piece), units, image_tokenizer_dir))
+                path, made_from = shard_path(folder, done), _digest(row for _, row in piece)
+                if not path.is_file() or shard_facts(path).get("made_from") != made_from:
+                    made = token_rows_of(source, iter(piece), units, image_tokenizer_dir)
+                    check(made)
+                    write_shard(path, dataclasses.replace(made, made_from=made_from))
             done += 1
             bar.update(len(piece))
     if not done:
         raise TriglotError(f"{source.name} has no rows.")
-    write_shard_count(folder, done)
+    for index, path in _shards(folder).items():
+        if index >= done and index % ranks == rank:
+            path.unlink()
+    write_shard_count(folder, done, files)
+
+
+def _shards(folder: Path) -> dict[int, Path]:
+    """{number: path} of the shards that are there."""
+    return {int(path.stem.rpartition("-")[2]): path for path in sorted(folder.glob("shard-*.parquet"))}
+
+
+def _forget_others(folder: Path, make_rows: SourceRows, count: int, shard_rows: int, rank: int, ranks: int) -> None:
+    """Removes a rank's shards that were made from other rows than the source's `count`, and that somebody came to its end."""
+    others = []
+    for index, path in _shards(folder).items():
+        span = index * shard_rows, min((index + 1) * shard_rows, count)
+        if index % ranks == rank and (
+            span[0] >= count or shard_facts(path).get("made_from") != make_rows.digest(*span)
+        ):
+            others.append(path)
+    if others or shard_count(folder) != -(-count // shard_rows):
+        (folder / END_FILE).unlink(missing_ok=True)
+    for path in others:
+        path.unlink()
+    if others:
+        print(f"{make_rows.source.name}: {len(others)} shards were made from other rows, and are made again")
+
+
+def _files(source: Source) -> str:
+    """Paths, sizes and times of the files that are streamed, and of a joined table, as text; of the Hub there are none."""
+    found = []
+    for given in (source.dataset, source.join.get("dataset", "")):
+        for path in map(Path, sorted(glob.glob(given))):
+            found += sorted(path.rglob("*")) if path.is_dir() else [path]
+    facts = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found if path.is_file()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _piece(stream: Iterator[tuple[int, Any]], count: int, source: Source) -> list[tuple[int, Any]]:
@@ -190,5 +265,5 @@ def _piece(stream: Iterator[tuple[int, Any]], count: int, source: Source) -> lis
         return list(itertools.islice(stream, count))
     except Exception as error:  # of any kind: a shard that is cut off, a network that is gone
         raise TriglotError(
-            f"{source.name}: the stream broke: {error}. What was done is kept; the same call goes on."
+            f"{source.name}: the stream broke: {error}. What was done is kept; mend what is broken, and the same call goes on."
         ) from error

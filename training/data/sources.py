@@ -10,8 +10,9 @@ A row yields every task that its fields allow (AudioPaLM, arXiv 2306.12925, sect
 
 import dataclasses
 import functools
+import itertools
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -23,7 +24,7 @@ from datasets import Audio, Dataset, Image, IterableDataset
 from ...processing.errors import TriglotError
 from ...processing.languages import resolve_language
 from ..recipe import nearest, parse_arguments
-from .load_rows import open_rows
+from .load_rows import BROKEN, open_rows
 
 FIELDS = (
     "audio", "transcript", "translated_audio", "translated_transcript", "image", "caption", "source_language", "target_language",
@@ -34,6 +35,8 @@ LANGUAGES = ("source_language", "target_language")
 CONSTANT = "="  # before what is the same in all rows
 CONDITIONS = ("min", "max", "is", "not")
 PLACES = ("from", "to", "split")  # what a layout may ask for in braces
+JOIN = ("dataset", "key", "header", "config", "prefix")
+LOOKED_AT = 20  # first rows of a stream, which tell its columns where it does not
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Source:
         filters: {column: condition}, a value, a list of allowed values, or {"min", "max", "is", "not"}.
         min_seconds, max_seconds: Of the audio that is kept.
         limit: Most rows; 0 for all.
-        weight: How often its rows are taken, against 1 of others.
+        weight: How often its rows are taken, against 1 of others. What is left of it below a whole number is drawn for each row once,
+            when training begins: at 0.1, nine of ten rows are in none of its epochs.
     """
 
     dataset: str = ""
@@ -101,8 +105,10 @@ def load_sources(file: str | Path) -> Mixture:
     """
     path = Path(file)
     content = _yaml(path, "sources")
-    unknown = sorted(set(content) - {"sources", "temperature"})
-    if unknown or not isinstance(content.get("sources"), list) or not content["sources"]:
+    for key in content:
+        if key not in ("sources", "temperature"):
+            raise TriglotError(f"{path}: unknown key {key!r}{nearest(key, ('sources', 'temperature'))}")
+    if not isinstance(content.get("sources"), list) or not content["sources"]:
         raise TriglotError(
             f"{path}: a list `sources` is needed, and `temperature` beside it; it has {sorted(content)}."
         )
@@ -114,7 +120,7 @@ def load_sources(file: str | Path) -> Mixture:
     if len(set(names)) < len(names):
         raise TriglotError(f"{path}: two sources have one name: {', '.join(names)}; give each its own with `name`.")
     temperature = content.get("temperature", 1.0)
-    if not isinstance(temperature, (int, float)) or not temperature > 0:
+    if not _number(temperature) or not temperature > 0:
         raise TriglotError(f"{path}: temperature is {temperature!r}; a number above 0 is needed.")
     return Mixture(sources, float(temperature))
 
@@ -137,20 +143,33 @@ def _yaml(path: Path, what: str) -> dict[str, Any]:
         raise TriglotError(f"{path} is no valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise TriglotError(f"{path} must be a mapping.")
+    _check_keys(content, str(path))
     return content
+
+
+def _check_keys(value: Any, where: str) -> None:
+    """Raises a TriglotError where a key is no text, as YAML's no, yes, on, off and numbers are none."""
+    for key in value if isinstance(value, dict) else ():
+        if not isinstance(key, str):
+            raise TriglotError(f"{where}: the key {key!r} is no text; write it in quotes.")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_keys(inner, where)
 
 
 def _source(entry: Any, where: str, beside: Path) -> Source:
     """One entry with its layout's settings under its own; paths are relative to the file that names them."""
     if not isinstance(entry, dict):
         raise TriglotError(f"{where}: a mapping is needed; it is {entry!r}.")
-    source = parse_arguments(Source, entry, where)
+    bare = Source()
+    given = {key: getattr(bare, key, None) if value is None else value for key, value in entry.items()}
+    source = parse_arguments(Source, given, where)
     if source.layout:
         packaged = _layouts() / f"{source.layout}.yaml"
         own = beside / source.layout
         if not own.is_file() and not packaged.is_file():
             raise TriglotError(f"{where}: unknown layout {source.layout!r}{nearest(source.layout, layout_names())}")
         settings = _yaml(own if own.is_file() else Path(str(packaged)), "layout")
+        _check_texts(source.languages, f"{where}: languages")
         places = {**dict.fromkeys(PLACES[:2], ""), **source.languages, "split": source.split}
         source = parse_arguments(
             Source, _merged(_placed(settings, places, where), entry), f"{where} ({source.layout})"
@@ -203,20 +222,26 @@ def _check(source: Source, where: str) -> None:
         ("columns", source.columns, FIELDS),
         ("folders", source.folders, MEDIA),
         ("languages", source.languages, PLACES[:2]),
-        ("join", source.join, ("dataset", "key", "header", "config", "prefix")),
+        ("join", source.join, JOIN),
     ):
         for key in given:
             if key not in known:
                 raise TriglotError(f"{where}: unknown key {key!r} in {name}{nearest(key, known)}")
+        _check_texts({key: value for key, value in given.items() if key != "header"}, f"{where}: {name}")
+    for header in (source.header, source.join.get("header", [])):
+        if not isinstance(header, list) or not all(isinstance(column, str) for column in header):
+            raise TriglotError(f"{where}: header is {header!r}; a list of names is needed.")
     for key, column in source.columns.items():
-        if not isinstance(column, str) or not column:
+        if not column:
             raise TriglotError(f"{where}: columns: {key} is {column!r}; the name of a column is needed.")
+        try:
+            _columns_of(column)
+        except ValueError as error:
+            raise TriglotError(f"{where}: columns: {key} is {column!r}; its braces are wrong: {error}.") from error
     if source.join and not {"dataset", "key"} <= set(source.join):
         raise TriglotError(f"{where}: join needs `dataset` and `key`; it has {sorted(source.join)}.")
     for column, condition in source.filters.items():
-        for key in condition if isinstance(condition, dict) else ():
-            if key not in CONDITIONS:
-                raise TriglotError(f"{where}: unknown condition {key!r} of {column}{nearest(key, CONDITIONS)}")
+        _check_condition(column, condition, where)
     if not source.columns:
         raise TriglotError(
             f"{where}: `columns` is missing: which column is audio, which transcript ...; {', '.join(FIELDS)}."
@@ -239,6 +264,26 @@ def _check(source: Source, where: str) -> None:
         )
 
 
+def _check_texts(given: Mapping[str, Any], where: str) -> None:
+    for key, value in given.items():
+        if not isinstance(value, str):
+            hint = " (YAML reads no, yes, on and off as truth values)" if isinstance(value, bool) else ""
+            raise TriglotError(f"{where}: {key} is {value!r}{hint}; a text is needed: write it in quotes.")
+
+
+def _check_condition(column: str, condition: Any, where: str) -> None:
+    for key, wanted in condition.items() if isinstance(condition, dict) else ():
+        if key not in CONDITIONS:
+            raise TriglotError(f"{where}: unknown condition {key!r} of {column}{nearest(key, CONDITIONS)}")
+        if key in ("min", "max") and not _number(wanted):
+            raise TriglotError(f"{where}: {key} of {column} is {wanted!r}; a number is needed.")
+        _check_condition(column, wanted, where)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 # ---- the rows of a source
 
 
@@ -254,11 +299,14 @@ def open_source(source: Source) -> Dataset | IterableDataset:
     rows = _undecoded(rows)
     if source.join:
         rows = _joined(rows, source)
-    names = rows.column_names or list(next(iter(rows), {}))  # a stream may not know them before its first row
-    _check_columns(names, source)
+    names = _check_columns(rows, source)
     if source.filters:
-        read = sorted({column if column in names else column.split(".")[0] for column in source.filters})
-        rows = rows.filter(functools.partial(_fits, names=read, filters=source.filters), input_columns=read)
+        if isinstance(rows, Dataset):  # without the sound, which need not be read for this
+            read = _outermost(source.filters, names)
+            fits = functools.partial(_values_fit, names=read, filters=source.filters)
+            rows = rows.filter(fits, input_columns=read)
+        else:  # a row of a stream may lack a column
+            rows = rows.filter(functools.partial(_fits, filters=source.filters))
     if source.limit:
         rows = (
             rows.select(range(min(source.limit, len(rows)))) if isinstance(rows, Dataset) else rows.take(source.limit)
@@ -289,7 +337,7 @@ def _joined(rows: Any, source: Source) -> Any:
     place = {value: number for number, value in enumerate(other[key])}
 
     def known(row: dict[str, Any]) -> bool:
-        return row[key] in place
+        return row.get(key) in place
 
     def extended(row: dict[str, Any]) -> dict[str, Any]:
         found = other[place[row[key]]]
@@ -298,9 +346,13 @@ def _joined(rows: Any, source: Source) -> Any:
     return rows.filter(known).map(extended)
 
 
-def _fits(*values: Any, names: Sequence[str], filters: Mapping[str, Any]) -> bool:
-    row = dict(zip(names, values))  # without the sound, which need not be read for this
-    return all(_meets(_inside(row, column), condition) for column, condition in filters.items())
+def _values_fit(*values: Any, names: Sequence[str], filters: Mapping[str, Any]) -> bool:
+    return _fits(dict(zip(names, values)), filters)
+
+
+def _fits(row: Mapping[str, Any], filters: Mapping[str, Any]) -> bool:
+    """Whether a row meets all conditions; a broken one goes through, to be counted."""
+    return BROKEN in row or all(_meets(_inside(row, column), condition) for column, condition in filters.items())
 
 
 def _meets(value: Any, condition: Any) -> bool:
@@ -322,6 +374,16 @@ def _meets(value: Any, condition: Any) -> bool:
     return True
 
 
+def read_columns(source: Source, names: Sequence[str]) -> list[str]:
+    """Those of the rows' columns `names` that the fields are made of."""
+    return _outermost((column for text in source.columns.values() for column in _columns_of(text)), names)
+
+
+def _outermost(columns: Iterable[str], names: Sequence[str]) -> list[str]:
+    """The columns themselves, or those that they are in."""
+    return sorted({column if column in names else column.split(".")[0] for column in columns})
+
+
 def _columns_of(specification: str) -> list[str]:
     """The columns that a specification reads: none, one, or those in braces."""
     if specification.startswith(CONSTANT):
@@ -330,12 +392,36 @@ def _columns_of(specification: str) -> list[str]:
     return inside or [specification]
 
 
-def _check_columns(names: Sequence[str], source: Source) -> None:
-    wanted = {column: f"columns: {key}" for key, text in source.columns.items() for column in _columns_of(text)}
-    wanted |= dict.fromkeys(source.filters, "filters")
-    for column, where in wanted.items():
-        if column not in names and column.split(".")[0] not in names:
-            raise TriglotError(f"{source.name}, {where}: the dataset has no column {column!r}{nearest(column, names)}")
+def _check_columns(rows: Any, source: Source) -> list[str]:
+    """The names of all columns, where the rows have those that the source reads."""
+    if rows.features is None:  # a stream that does not know them
+        first = [(row.get(BROKEN), list(row), list(_paths(row))) for row in itertools.islice(rows, LOOKED_AT)]
+        whole = [(columns, inside) for why, columns, inside in first if why is None]
+        if first and not whole:
+            raise TriglotError(f"{source.name}: none of its first {len(first)} rows can be read. {first[0][0]}")
+        names = list(dict.fromkeys(column for columns, _ in whole for column in columns))
+        paths = list(dict.fromkeys(path for _, inside in whole for path in inside))
+    else:
+        names, paths = list(rows.features), list(rows.features.flatten())
+    inner = [path for path in paths if path not in names]  # of columns inside columns
+    wanted = [(column, f"columns: {key}", key) for key, text in source.columns.items() for column in _columns_of(text)]
+    for column, where, key in [*wanted, *((column, "filters", "") for column in source.filters)]:
+        below = [path for path in inner if path.startswith(f"{column}.")]
+        if column not in names and column not in inner and not below:
+            known = [*names, *inner]
+            raise TriglotError(f"{source.name}, {where}: the dataset has no column {column!r}{nearest(column, known)}")
+        if below and key and key not in MEDIA:
+            raise TriglotError(f"{source.name}, {where}: {column!r} holds columns; name one of {', '.join(below)}.")
+    return names
+
+
+def _paths(row: Mapping[str, Any], under: str = "") -> Iterator[str]:
+    """What a row's columns are called, those inside columns as "translation.de"."""
+    for key, value in row.items():
+        if isinstance(value, Mapping) and value:
+            yield from _paths(value, f"{under}{key}.")
+        else:
+            yield f"{under}{key}"
 
 
 def _inside(row: Mapping[str, Any], column: str) -> Any:
@@ -352,8 +438,10 @@ def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a row that hold something: texts stripped, languages as ISO codes, media as `load_audio` takes them.
 
     Raises:
-        TriglotError: an unknown language.
+        TriglotError: an unknown language, a text that is none, or a row that could not be read.
     """
+    if BROKEN in row:
+        raise TriglotError(row[BROKEN])
     found: dict[str, Any] = {}
     for key, specification in source.columns.items():
         value = _value(row, specification)
@@ -361,7 +449,11 @@ def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if key in MEDIA:
             found[key] = _located(value, _folder(source, key))
-        elif key in LANGUAGES:
+            continue
+        for text in value if isinstance(value, (list, tuple)) else [value]:
+            if isinstance(text, (Mapping, bytes)):
+                raise TriglotError(f"{key}: {specification!r} holds {type(text).__name__}; a text is needed.")
+        if key in LANGUAGES:
             found[key] = _language(str(value), key)
         elif isinstance(value, (list, tuple)):  # several captions of one picture
             if key != "caption":
@@ -375,6 +467,9 @@ def fields_of(source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
 def field_rows(mixture: Mixture) -> Dataset:
     """The fields of all rows of all sources, in order, as evaluation wants them; rows in an unknown language are left out.
 
+    Captions are lists. Without sound, the first one takes the place of a missing transcript, as in training, and so is what an
+    answer is measured against: metrics here take one reference.
+
     Raises:
         TriglotError: a source that cannot be opened, or no rows.
     """
@@ -385,6 +480,10 @@ def field_rows(mixture: Mixture) -> Dataset:
                 fields = fields_of(source, row)
             except TriglotError:
                 continue
+            if "caption" in fields:
+                captions = fields["caption"] = captions_of(fields)
+                if captions and "audio" not in fields:
+                    fields.setdefault("transcript", captions[0])
             for key, values in found.items():
                 value = fields.get(key)
                 values.append({"bytes": None, "path": value} if key in MEDIA and isinstance(value, str) else value)
@@ -394,12 +493,24 @@ def field_rows(mixture: Mixture) -> Dataset:
     return Dataset.from_dict(kept)
 
 
+def captions_of(fields: Mapping[str, Any]) -> list[str]:
+    """The captions of a row's fields, each once."""
+    caption = fields.get("caption", [])
+    return list(dict.fromkeys([caption] if isinstance(caption, str) else caption))
+
+
 def _value(row: Mapping[str, Any], specification: str) -> Any:
     if specification.startswith(CONSTANT):
         return specification[1:]
-    if "{" in specification:
-        return specification.format_map(row)
-    return _inside(row, specification)
+    if "{" not in specification:
+        return _inside(row, specification)
+    parts = []
+    for text, name, form, _ in string.Formatter().parse(specification):
+        value = _inside(row, name) if name else ""
+        if value is None or isinstance(value, Mapping):
+            return value
+        parts += [text, format(value, form or "")]
+    return "".join(parts)
 
 
 def _folder(source: Source, key: str) -> Path:
@@ -426,4 +537,7 @@ def _language(value: str, role: str) -> str:
     return resolve_language(short, role=role)
 
 
-__all__ = ["FIELDS", "Mixture", "Source", "field_rows", "fields_of", "layout_names", "load_sources", "open_source"]
+__all__ = [
+    "FIELDS", "Mixture", "Source", "captions_of", "field_rows", "fields_of", "layout_names", "load_sources", "open_source",
+    "read_columns",
+]  # fmt: skip

@@ -84,7 +84,8 @@ def row_examples(
         row: A token row; its "weight" of a mixture counts as well.
         contents: Its `row_contents`.
         processor: Makes ids of them.
-        weights: {task: how many examples of it a row gives on average}; 0.25 gives one in a quarter of the rows.
+        weights: {task: how many examples of it a row gives on average}; 0.25 gives one in a quarter of the rows, and the same
+            quarter in every epoch, since rows are drawn here, before they are packed.
         rng: Draws those rows.
         condition_dropout: Share of the examples of single tasks that draw a picture whose input is left out, so that the model also
             learns what pictures look like at all: the twin of classifier-free guidance (arXiv 2207.12598, section 3.2).
@@ -135,7 +136,7 @@ def token_examples(
         rows: Token rows.
         processor: Makes ids of them.
         weights: As in `row_examples`.
-        seed: Of the draw where a weight is no whole number.
+        seed: Of the draw where a weight is no whole number: which rows are left out of all epochs.
         both_directions: Whether rows with a target language are read a second time, from target to source.
         condition_dropout: As in `row_examples`.
 

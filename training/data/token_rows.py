@@ -9,13 +9,14 @@
 would speak their source sound leave them out. The same holds for the picture of a row of `recorded_image`.
 """
 
+import contextlib
 import functools
 import json
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -313,11 +314,13 @@ class MadeRows:
         rows: Token rows.
         skipped: {"row": number, "why": reason} of those that could not be used.
         seconds: Of sound that was encoded.
+        made_from: Digest of the rows they were made from.
     """
 
     rows: Sequence[Mapping[str, Any]]
     skipped: Sequence[Mapping[str, Any]] = ()
     seconds: float = 0.0
+    made_from: str = ""
 
 
 def write_shards(
@@ -329,6 +332,7 @@ def write_shards(
     workers: int = 1,
     rank: int = 0,
     ranks: int = 1,
+    check: Callable[[Any], None] = lambda rows: None,
 ) -> list[Path]:
     """Makes the shards that are not there yet.
 
@@ -339,6 +343,7 @@ def write_shards(
         make_rows: (first, last + 1) -> the rows; must depend on nothing else, and be picklable for `workers` > 1.
         workers: Processes.
         rank, ranks: Of several machines with one folder, each makes every `ranks`-th shard.
+        check: Is given what `make_rows` made before it is written; what it raises ends the call.
 
     Returns:
         The paths of all shards, in order.
@@ -350,8 +355,12 @@ def write_shards(
     missing = [index for index in mine if not shard_path(folder, index).is_file()]
     rows_of = {index: spans[index][1] - spans[index][0] for index in mine}
     total, left = sum(rows_of.values()), sum(rows_of[index] for index in missing)
-    with tqdm(total=total, initial=total - left, desc="tokenising", unit="row") as bar:
-        for index, rows in _made(missing, spans, make_rows, workers):
+    with (
+        tqdm(total=total, initial=total - left, desc="tokenising", unit="row") as bar,
+        contextlib.closing(_made(missing, spans, make_rows, workers)) as made,
+    ):
+        for index, rows in made:
+            check(rows)
             write_shard(shard_path(folder, index), rows)
             bar.update(rows_of[index])
     return [shard_path(folder, index) for index in range(len(spans))]
@@ -361,7 +370,7 @@ def write_shard(path: Path, rows: "Sequence[Mapping[str, Any]] | MadeRows") -> N
     """Writes one shard, whole or not at all; what is known about `MadeRows` goes into the file's metadata."""
     schema = SCHEMA
     if isinstance(rows, MadeRows):
-        facts = {"seconds": rows.seconds, "skipped": list(rows.skipped)}
+        facts = {"seconds": rows.seconds, "skipped": list(rows.skipped), "made_from": rows.made_from}
         rows, schema = rows.rows, schema.with_metadata({FACTS: json.dumps(facts, ensure_ascii=False).encode()})
     with whole_file(path) as partial:
         table = pyarrow.Table.from_pylist([dict(row) for row in rows], schema=schema)
@@ -369,21 +378,25 @@ def write_shard(path: Path, rows: "Sequence[Mapping[str, Any]] | MadeRows") -> N
 
 
 def shard_facts(path: Path) -> dict[str, Any]:
-    """{"seconds": of sound, "skipped": [{"row", "why"}]} of a shard of `MadeRows`."""
+    """{"seconds": of sound, "skipped": [{"row", "why"}], "made_from": digest} of a shard of `MadeRows`."""
     return json.loads(pyarrow.parquet.read_schema(path).metadata[FACTS])
 
 
 def _made(
     missing: list[int], spans: list[tuple[int, int]], make_rows: Callable, workers: int
-) -> Iterator[tuple[int, Any]]:
+) -> Generator[tuple[int, Any], None, None]:
+    """(shard, its rows) as they come; after an error of one, those that were not begun are left."""
     if workers <= 1:
         for index in missing:
             yield index, make_rows(*spans[index])
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:  # torch does not survive a fork
-        futures = {index: pool.submit(make_rows, *spans[index]) for index in missing}
-        for index, future in futures.items():
-            yield index, future.result()
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _one_thread)  # torch does not survive a fork
+    try:
+        futures = {pool.submit(make_rows, *spans[index]): index for index in missing}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _one_thread() -> None:
