@@ -88,6 +88,8 @@ def write_shard_count(folder: Path, count: int, files: str = "") -> None:
 
 def language_factors(rows: Sequence[Mapping[str, Any]], temperature: float) -> list[float]:
     """Of each row: how often it is taken so that languages get their shares; the weights' sum stays."""
+    if temperature == 1:
+        return [1.0] * len(rows)  # with no error of rounding, which would draw rows of whole weights
     total = Counter[str]()
     for row in rows:
         total[row["source_language"]] += row["weight"]
