@@ -107,6 +107,14 @@ BREAKAGES = {
     "the code is not that of the installed Triglot (errors.py); run: triglot export-code": lambda f: (
         f / "errors.py"
     ).write_text("class TriglotError(ValueError): ..."),
+    "pictures and sound are pushed; delete or move tf_model.h5": lambda f: (f / "tf_model.h5").write_bytes(b"x"),
+    "there is code that is not Triglot's (evil.py)": lambda f: (f / "evil.py").write_text("print()"),
+    "there is code that is not Triglot's (me/other--evil.Config)": lambda f: change_json(
+        f / "speech_decoder" / "config.json", auto_map={"AutoConfig": "me/other--evil.Config"}
+    ),
+    "there is code that is not Triglot's (speech_decoder/errors.py)": lambda f: (
+        f / "speech_decoder" / "errors.py"
+    ).write_text("class TriglotError(ValueError): ..."),
     "code is missing (token_space.py)": lambda f: (f / "token_space.py").unlink(),
     "names no code (auto_map)": lambda f: [
         change_json(path, auto_map={}, custom_pipelines={})
@@ -129,6 +137,35 @@ BREAKAGES = {
     "the weights of speech_tokenizer have the fingerprint": lambda f: other_centroids(f / "speech_tokenizer" / "model.safetensors"),
     "its configs cannot be loaded": lambda f: change_json(f / "processor_config.json", modalities=[]),
 }  # fmt: skip
+
+
+def test_links_lead_nowhere_else(folder, tmp_path):
+    (tmp_path / "secret").write_text("mine")
+    link = folder / "notes.txt"
+    link.symlink_to(tmp_path / "secret")
+    with pytest.raises(TriglotError, match=r"notes\.txt: links to files that are not pushed"):
+        check_checkpoint(folder)
+    link.unlink()
+    (folder / ".env").write_text("SECRET=1")
+    link.symlink_to(folder / ".env")
+    with pytest.raises(TriglotError, match=r"notes\.txt: links to files"):
+        check_checkpoint(folder)
+    link.unlink()
+    blobs, snapshot = tmp_path / "models--me--x" / "blobs", tmp_path / "models--me--x" / "snapshots" / "abc"
+    blobs.mkdir(parents=True)  # as the Hub's cache keeps what it downloaded
+    snapshot.parent.mkdir()
+    folder.rename(snapshot)
+    (snapshot / "README.md").rename(blobs / "readme")
+    (snapshot / "README.md").symlink_to(blobs / "readme")
+    assert "README.md" in check_checkpoint(snapshot).names
+
+
+def test_code_of_ones_own_is_answered_for(folder, capsys):
+    (folder / "mine.py").write_text("print()")
+    command = ["push", str(folder), "me/x", "--check", "--json"]
+    assert main(command) == 1
+    assert "--own-code" in capsys.readouterr().err
+    assert main([*command, "--own-code"]) == 0
 
 
 @pytest.mark.parametrize("message", BREAKAGES)
@@ -166,6 +203,9 @@ def test_all_of_it_is_told_at_once(folder, capsys):
         (CARD.replace("transformers", "peft"), "library_name in README.md is 'peft'"),
         (CARD.replace("- en", "- no"), "language in README.md holds False"),
         (CARD.replace("license: apache-2.0", "license: [apache"), "is invalid"),
+        (CARD.replace("apache-2.0", "My Own"), "license in README.md is 'My Own'"),
+        (CARD.replace("license:", "base_model: no repo id!\nlicense:"), "base_model in README.md is 'no repo id!'"),
+        (CARD.replace("license:", "datasets: [../x]\nlicense:"), "datasets in README.md is '../x'"),
         ("---\n- a list\n---\n", "is invalid"),
         (CARD.replace("---\n\n#", "model-index:\n- name: x\n---\n\n#"), "is invalid"),
     ],

@@ -6,6 +6,7 @@ import json
 import pytest
 import soundfile
 from conftest import buzz
+from environments import ROOT
 from image_testing import seeing_checkpoint
 from PIL import Image
 from transformers import pipeline
@@ -199,6 +200,7 @@ def test_wrong_usage_is_exit_code_2(words, message, capsys):
         (["translate", "{wav}", "--to", "es", "-o", "{tmp}/no/x.wav"], "make it first"),
         (["speak", "hi", "-o", "{tmp}/no/x.wav"], "make it first"),
         (["speak", "hi", "-o", "{tmp}/x.mp3"], "ends in .wav"),
+        (["speak", " ", "-o", "{tmp}/x.wav"], "A text is empty"),
         (["transcribe", "{tmp}/*.ogg"], "no file that matches"),
         (["transcribe", "{tmp}"], "is a folder"),
         (["translate", "{wav}", "--to", "es", "-o", "{wav}"], "is the input itself"),
@@ -218,6 +220,8 @@ def test_no_checkpoint(wav, tmp_path, capsys, monkeypatch):
     assert code == 1 and "--model" in err
     code, _, err = result(capsys, "transcribe", wav, "--model", tmp_path)
     assert code == 1 and "cannot be loaded" in err
+    code, _, err = result(capsys, "transcribe", wav, "--model", ROOT / "hub_configs" / "triglot-8b")
+    assert code == 1 and "without its weights; `triglot train" in err
 
 
 def test_export_code_writes_what_a_checkpoint_ships(tmp_path, capsys):

@@ -104,6 +104,7 @@ def test_weights_of_an_older_push_go_in_the_same_commit(hub, folder):
     old = {
         "model-00001-of-00002.safetensors": b"1", "model.safetensors.index.json": b"{}", "notes.txt": b"mine",
         "adapter_model.safetensors": b"2", "speech_decoder/model-00001-of-00001.safetensors": b"3",
+        "text_to_unit/model.safetensors": b"4",
     }  # fmt: skip
     hub.commit(repo, "main", "older", old)
     triglot.push_to_hub(folder, "me/whole")
@@ -116,6 +117,9 @@ def test_a_pull_request_and_a_branch_leave_main_alone(hub, folder):
     main_commit = hub.create("me/whole").refs["main"]
     request = triglot.push_to_hub(folder, "me/whole", create_pr=True)
     assert request.pr_url == f"{hub.endpoint}/me/whole/discussions/1" and request.pr_revision == "refs/pr/1"
+    repo = hub.repos["me/whole"]
+    hub.commit(repo, "refs/pr/1", "older", {**repo.refs["refs/pr/1"].files, "model-00001-of-00002.safetensors": b"1"})
+    triglot.push_to_hub(folder, "me/whole", revision="refs/pr/1")
     triglot.push_to_hub(folder, "me/whole", revision="next")
     refs = hub.repos["me/whole"].refs
     assert refs["main"] is main_commit and refs.keys() == {"main", "next", "refs/pr/1"}

@@ -125,7 +125,8 @@ def card_beside(before: str | os.PathLike, folder: Path, record: CardRecord) -> 
         record: What is known of it. Reports of the older one stay where the weights are the same.
     """
     try:
-        old, weights = read_record(before), weights_digest(folder)
+        old = read_record(before) if os.path.isdir(before) else None  # a name that is no folder yet is none of the Hub
+        weights = weights_digest(folder)
         if old is not None and old.weights == weights:
             record = dataclasses.replace(
                 record,

@@ -248,7 +248,7 @@ def train_lm(
     begun = arguments.start_from
     inputs = {
         "base": (weights_digest(begun) or "") if begun else base_digest(arguments.text_model),
-        "text_tokenizer": text_digest(AutoTokenizer.from_pretrained(text_tokenizer_dir)),
+        "text_tokenizer": text_digest(AutoTokenizer.from_pretrained(text_tokenizer_dir, trust_remote_code=False)),
         "speech_tokenizer": speech_tokenizer.fingerprint,
         "image_tokenizer": "" if image_tokenizer is None else image_tokenizer.fingerprint,
         "token_rows": rows_digest(rows),

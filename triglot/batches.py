@@ -79,8 +79,15 @@ def text_inputs(
     """The texts that a command names, or for `-` the lines of stdin as they come; see `file_inputs`.
 
     Files are called by the number of the text, 0001 and so on; `files` is how many each text gives.
+
+    Raises:
+        TriglotError: a text of nothing, of which sound or a picture is wanted; such lines of stdin are passed over.
     """
     if not _reads_stdin(arguments):
+        if endings is not TEXT and not all(text.strip() for text in arguments.inputs):
+            from .processing.errors import TriglotError
+
+            raise TriglotError("A text is empty; give some words.")
         found = [Input(text, text) for text in arguments.inputs]
         names = [f"{number:04}" for number in range(1, len(found) + 1)]
         return _with_files(found, names, arguments, output, endings, files)

@@ -1,6 +1,6 @@
 """Whether a folder is a whole checkpoint that others can load and trust, before anything of it leaves this computer.
 
-    folder ─ files that would be pushed ─▶ nothing pickled ─▶ every part there ─▶ code in step ─▶ card valid
+    folder ─ files that would be pushed ─▶ known kinds, nothing pickled ─▶ every part there ─▶ Triglot's own code ─▶ card valid
            ─ parts loaded, the language model's weights by their headers alone ─▶ shapes and fingerprints fit
 
 All that is wrong is told at once, so that it is mended at once.
@@ -8,6 +8,7 @@ All that is wrong is told at once, so that it is mended at once.
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,8 +27,14 @@ REQUIRED = (
 )
 CARD = "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_TAG = re.compile(r"[a-z0-9][a-z0-9.-]*")  # a licence or a pipeline, as the Hub writes it
 # endings of files that run code when they are read, or may
 PICKLES = (".bin", ".pt", ".pth", ".pt2", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".npy", ".npz")
+# of files that are settings, texts, pictures or sound: nothing that others would load weights or run code from
+DATA = (
+    ".json", ".jsonl", ".jinja", ".yaml", ".yml", ".txt", ".md", ".rst", ".csv", ".tsv", ".cff", ".bib", ".model", ".vocab", ".pdf",
+    ".png", ".jpg", ".jpeg", ".webp", ".gif", ".svg", ".wav", ".flac", ".mp3", ".ogg", ".opus", ".mp4",
+)  # fmt: skip
 NAMED = 3  # of many files the first ones are named
 
 
@@ -41,12 +48,13 @@ class CheckpointFiles:
     left_out: tuple[str, ...]  # hidden files and caches, which stay here
 
 
-def check_checkpoint(folder: str | os.PathLike, card: str | None = None) -> CheckpointFiles:
+def check_checkpoint(folder: str | os.PathLike, card: str | None = None, own_code: bool = False) -> CheckpointFiles:
     """Looks at everything that can be wrong without a network.
 
     Args:
         folder: Laid out as a Hub repository, see hub_configs/README.md.
         card: Text of the model card; None for the folder's README.md.
+        own_code: Code that is not Triglot's may go along: whoever pushes answers for it.
 
     Raises:
         TriglotError: all of it that is wrong, in one line.
@@ -56,7 +64,8 @@ def check_checkpoint(folder: str | os.PathLike, card: str | None = None) -> Chec
         raise TriglotError(f"There is no folder {str(root)!r} to push.")
     try:
         files, left_out = _files(root)
-        problems = [*_pickles(root, files), *_missing(root), *_code_problems(root), *_card_problems(root, card)]
+        problems = [*_pickles(root, files), *_missing(root), *_code_problems(root, files, own_code)]
+        problems += _card_problems(root, card)
         if not problems:  # what is not whole cannot be loaded
             problems = list(_misfits(root))
         size = sum((root / name).stat().st_size for name in files)
@@ -68,10 +77,14 @@ def check_checkpoint(folder: str | os.PathLike, card: str | None = None) -> Chec
 
 
 def card_problems(text: str) -> Iterator[str]:
-    """What huggingface_hub's own reader, and the Hub's rules that need no network, have to say against a model card."""
+    """What huggingface_hub's own reader, and the Hub's rules that need no network, have to say against a model card.
+
+    Which licences and pipeline tags there are, the Hub alone knows; here is looked at their form.
+    """
     import yaml
     from huggingface_hub import ModelCard
     from huggingface_hub.repocard import REGEX_YAML_BLOCK
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     if not REGEX_YAML_BLOCK.search(text):
         yield f"{CARD} does not begin with a block of metadata (--- license: ... ---)"
@@ -85,13 +98,38 @@ def card_problems(text: str) -> Iterator[str]:
         yield f"the metadata of {CARD} name no license"
     if data.library_name != "transformers":
         yield f"library_name in {CARD} is {data.library_name!r}; it is 'transformers' that loads this"
-    languages = data.language if isinstance(data.language, list) else [data.language]
+    for field in ("license", "pipeline_tag"):
+        odd = [value for value in _values(data.get(field)) if not isinstance(value, str) or not _TAG.fullmatch(value)]
+        if odd:
+            yield f"{field} in {CARD} is {odd[0]!r}; small letters, digits, dots and hyphens are needed, as the Hub lists them"
+    for field in ("base_model", "datasets"):
+        for name in _values(data.get(field)):
+            try:
+                validate_repo_id(name)
+            except HFValidationError as error:
+                yield f"{field} in {CARD} is {name!r}, which is no name of a repository: {_one_line(error)}"
+    languages = _values(data.language)
     odd = [language for language in languages if not isinstance(language, str)]
     if odd:  # YAML reads `no`, Norwegian, as False
         yield f"language in {CARD} holds {odd[0]!r}; codes are needed, in quotes where YAML takes them for something else"
 
 
+def check_weights(checkpoint: str | os.PathLike) -> None:
+    """Raises a TriglotError where a folder has the configs of a checkpoint and no weights, and says what makes them."""
+    root = Path(checkpoint)
+    if not (root / "processor_config.json").is_file() or any(root.glob("*.safetensors")):
+        return
+    recipe = root / "recipe.yaml"
+    cure = f"`triglot train {recipe}` makes them" if recipe.is_file() else "name a folder that has them"
+    raise TriglotError(f"{os.fspath(checkpoint)!r} holds the configs of a checkpoint without its weights; {cure}.")
+
+
 # ---- inside
+
+
+def _values(value: Any) -> list[Any]:
+    """Of a field of a card that may hold one or several; none for None."""
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _files(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -103,15 +141,34 @@ def _files(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise TriglotError(f"{_first(linked)}: links to folders are not pushed; put the folders themselves there.")
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         name = path.relative_to(root)
-        hidden = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
-        (left if hidden and name.as_posix() != ".gitattributes" else chosen).append(name.as_posix())
+        stays = _hidden(name) and name.as_posix() != ".gitattributes"
+        (left if stays else chosen).append(name.as_posix())
+    away = [name for name in chosen if (root / name).is_symlink() and _leads_away(root, root / name)]
+    if away:
+        raise TriglotError(f"{_first(away)}: links to files that are not pushed themselves; put the files there.")
     return tuple(chosen), tuple(left)
+
+
+def _hidden(name: Path) -> bool:
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+
+
+def _leads_away(root: Path, link: Path) -> bool:
+    """Whether a link's target is outside the folder, or hidden in it; a snapshot of the Hub's cache is made of links to ../../blobs."""
+    home, target = root.resolve(), link.resolve()
+    if target.is_relative_to(home):
+        return _hidden(target.relative_to(home))
+    return home.parent.name != "snapshots" or target.parent != home.parent.parent / "blobs"
 
 
 def _pickles(root: Path, files: tuple[str, ...]) -> Iterator[str]:
     found = [name for name in files if name.lower().endswith(PICKLES) or _holds_pickle(root / name)]
     if found:
         yield f"only safetensors are pushed; delete or move what may run code when it is read: {_first(found)}"
+    known = ("", ".safetensors", ".py", *DATA)  # "": LICENSE, .gitattributes
+    other = [name for name in files if name not in found and Path(name).suffix.lower() not in known]
+    if other:
+        yield f"only safetensors, code, settings, texts, pictures and sound are pushed; delete or move {_first(other)}"
 
 
 def _holds_pickle(path: Path) -> bool:
@@ -161,14 +218,22 @@ def _weight_files(folder: Path) -> list[str]:
     return sorted({name for name in places.values() if isinstance(name, str)})
 
 
-def _code_problems(root: Path) -> Iterator[str]:
+def _code_problems(root: Path, files: tuple[str, ...], own_code: bool) -> Iterator[str]:
     """The code lies flat in the root, is this package's to the byte, and lacks nothing that it imports."""
-    shipped = {path.name: path for path in shipped_files()}
+    shipped = {path.name: path.read_bytes() for path in shipped_files()}
     here = {path.name: path for path in root.glob("*.py")}
-    stale = [name for name in here if name in shipped and here[name].read_bytes() != shipped[name].read_bytes()]
+    other = [
+        name
+        for name in files
+        if name.lower().endswith(".py") and (root / name).read_bytes() != shipped.get(Path(name).name)
+    ]
+    stale = [name for name in other if name in shipped]
+    foreign = [*(name for name in other if name not in shipped), *_code_elsewhere(root)]
     cure = f"run: triglot export-code {root}"
     if stale:
-        yield f"the code is not that of the installed Triglot ({_first(sorted(stale))}); {cure}"
+        yield f"the code is not that of the installed Triglot ({_first(stale)}); {cure}"
+    if foreign and not own_code:
+        yield f"there is code that is not Triglot's ({_first(foreign)}); delete it, or answer for it with --own-code (own_code=True)"
     needed = set(_named_code(root))
     seen: set[str] = set()
     if not needed:
@@ -187,19 +252,23 @@ def _code_problems(root: Path) -> Iterator[str]:
 
 def _named_code(root: Path) -> Iterator[str]:
     """Files that the configs name: "modeling_triglot.TriglotModel" -> "modeling_triglot.py"."""
-    yield from _modules(root / "config.json")
-    yield from _modules(root / "processor_config.json")
-    for part in _parts(root):
-        yield from _modules(root / part / "config.json")
+    yield from (f"{name.rpartition('.')[0]}.py" for name in _named_classes(root) if "--" not in name and "." in name)
 
 
-def _modules(path: Path) -> Iterator[str]:
-    config = json_mapping(path)
-    maps = [entry for entry in (config.get("auto_map"), config.get("custom_pipelines")) if isinstance(entry, dict)]
-    values = [value.get("impl") if isinstance(value, dict) else value for entry in maps for value in entry.values()]
-    for value in values:
-        if isinstance(value, str) and "--" not in value and "." in value:  # "repository--module.Class" lies elsewhere
-            yield f"{value.rpartition('.')[0]}.py"
+def _code_elsewhere(root: Path) -> list[str]:
+    """Classes of other repositories that the configs name: "owner/repository--module.Class"."""
+    return [name for name in _named_classes(root, "tokenizer_config.json") if "--" in name]
+
+
+def _named_classes(root: Path, *more: str) -> Iterator[str]:
+    for place in ("config.json", "processor_config.json", *more, *(f"{part}/config.json" for part in _parts(root))):
+        config = json_mapping(root / place)
+        maps = [entry for entry in (config.get("auto_map"), config.get("custom_pipelines")) if isinstance(entry, dict)]
+        values = [
+            value.get("impl") if isinstance(value, dict) else value for entry in maps for value in entry.values()
+        ]
+        for value in values:  # of a tokenizer [slow, fast]
+            yield from (name for name in _values(value) if isinstance(name, str))
 
 
 def _card_problems(root: Path, card: str | None) -> Iterator[str]:

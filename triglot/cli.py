@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
         "-o", "--out", required=True, help=".safetensors to write, for --voice of translate and speak; a folder of them, or - for "
         "standard output",
     )  # fmt: skip
-    add_batch_arguments(voice)
+    add_batch_arguments(voice, batch_size=1)
     model(voice)
 
     init = verb("init", training_verbs.init, "assemble a text LLM, a speech encoder and a codec into a Triglot to train",
@@ -286,5 +286,8 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("--private", action="store_true", help="make a new repository private")
     push.add_argument("--create-pr", action="store_true", help="open a pull request instead of writing to the branch")
     push.add_argument("--revision", help="branch to write to (default: main)")
+    push.add_argument(
+        "--own-code", action="store_true", help="code that is not Triglot's may go along; you answer for it"
+    )
     push.add_argument("--check", action="store_true", help="only look whether all is ready; nothing is sent")
     return parser

@@ -20,6 +20,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 from transformers import AutoModelForCausalLM, AutoProcessor, GenerationConfig, PreTrainedTokenizerFast
 
+from .checkpoint_check import check_weights
 from .processing.errors import TriglotError
 from .processing.whole_files import whole_folder
 from .training.card_facts import LANGUAGE_MODEL, whole_licence
@@ -53,6 +54,7 @@ def export_checkpoint(
         TriglotError: a checkpoint that cannot be loaded, that is no Triglot, or that no plain model can express.
     """
     check_export_folder(out)
+    check_weights(checkpoint)
     name = os.fspath(checkpoint)
     try:
         processor = AutoProcessor.from_pretrained(name, trust_remote_code=trust_remote_code)
@@ -60,6 +62,8 @@ def export_checkpoint(
     except (OSError, ValueError) as error:
         reason = load_reason(error, RUN_ITS_CODE)
         raise TriglotError(f"The checkpoint {name!r} cannot be loaded: {reason}") from error
+    if not hasattr(processor, "codecs"):
+        raise TriglotError(f"{name!r} is no Triglot checkpoint: {type(processor).__name__} is its processor.")
     record = cleaned(record_of(name, processor.codecs.names))
     folder = export_model(model, processor, out, record, hub_id(name))
     for warning in whole_licence(record)[1]:

@@ -26,7 +26,9 @@ ANSWER_SECONDS = (
     10.0  # s for the Hub's first answer; a network that swallows what is sent is no reason to wait for ever
 )
 # weights that transformers would load beside, or instead of, those of a newer push
-_WEIGHTS = re.compile(r"([a-z_]+_(tokenizer|decoder)/)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+_WEIGHTS = re.compile(
+    r"(([a-z_]+_(tokenizer|decoder)|text_to_unit|speech_codec)/)?model(-\d+-of-\d+)?\.safetensors(\.index\.json)?"
+)
 
 
 def push_to_hub(
@@ -40,6 +42,7 @@ def push_to_hub(
     create_pr: bool = False,
     revision: str | None = None,
     token: str | bool | None = None,
+    own_code: bool = False,
 ) -> "CommitInfo":
     """Checks a checkpoint and pushes all of it in one commit, so that nobody ever pulls half of one.
 
@@ -54,6 +57,7 @@ def push_to_hub(
         create_pr: Open a pull request instead of writing to the branch.
         revision: Branch to write to, made from "main" where there is none.
         token: Of the Hub; None for that of `hf auth login` or HF_TOKEN.
+        own_code: Code that is not Triglot's may go along: whoever pushes answers for it.
 
     Returns:
         huggingface_hub's `CommitInfo`: `commit_url`, `oid`, `pr_url`, `repo_url.repo_id`. Where nothing had changed, that of the
@@ -67,7 +71,7 @@ def push_to_hub(
     text = None if card is None else read_card(card)
     message = commit_message or f"Upload checkpoint (Triglot {__version__})"
     with _folder(checkpoint, text) as folder:
-        files = check_checkpoint(folder, text)
+        files = check_checkpoint(folder, text, own_code)
         with _told(repo_id):
             return _send(files, text, repo_id, message, commit_description, private, create_pr, revision, token)
 
@@ -151,9 +155,10 @@ def _send(
         raise TriglotError(
             f"{repo_id} is there already and public; make it private in its settings first, or take another."
         )
-    if revision not in (None, "main") and not str(revision).startswith("refs/"):
-        api.create_branch(repo_id, branch=str(revision), exist_ok=True)
-        there = _repository(api, repo_id, revision)
+    if revision not in (None, "main"):
+        if not str(revision).startswith("refs/"):
+            api.create_branch(repo_id, branch=str(revision), exist_ok=True)
+        there = _repository(api, repo_id, revision)  # what is deleted depends on what lies there
 
     contents: dict[str, Any] = {name: str(files.folder / name) for name in files.names}
     if card is not None:

@@ -172,7 +172,7 @@ def voice(arguments: argparse.Namespace, output: Output) -> int:
         write_out(item.out, found.save, output, VOICE[0])
         return {"kind": found.kind, "out": item.out}, str(item.out)
 
-    return run_batches(inputs, work, keep, output, 1)
+    return run_batches(inputs, work, keep, output, arguments.batch_size)
 
 
 # ---- shared
@@ -182,12 +182,14 @@ def _pipeline(task: str, arguments: argparse.Namespace, **options: Any) -> Any:
     from transformers import pipeline
     from transformers.utils import logging
 
+    from .checkpoint_check import check_weights
     from .processing.errors import TriglotError
 
     logging.disable_progress_bar()
     model = arguments.model or DEFAULT_MODEL
     if arguments.model is None and not os.path.isdir(model):
         raise TriglotError(f"There is no folder {model!r} here; name a checkpoint with --model.")
+    check_weights(model)
     try:
         return pipeline(task, model=model, trust_remote_code=arguments.trust_remote_code, **options)
     except (OSError, ValueError) as error:

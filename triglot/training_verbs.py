@@ -109,14 +109,16 @@ def push(arguments: argparse.Namespace, output: Output) -> None:
     if arguments.json or not output.bars:
         disable_progress_bars()
     if arguments.check:
-        files = check_checkpoint(arguments.folder, read_card(arguments.card) if arguments.card else None)
+        files = check_checkpoint(
+            arguments.folder, read_card(arguments.card) if arguments.card else None, arguments.own_code
+        )
         result = {"ready": True, "files": len(files.names), "bytes": files.size, "left_out": list(files.left_out)}
         output.show(result, f"ready to be pushed: {len(files.names)} files, {files.size / 1e6:.1f} MB")
         return
     commit = push_to_hub(
         arguments.folder, arguments.repo, card=Path(arguments.card) if arguments.card else None,
         commit_message=arguments.message, private=arguments.private or None, create_pr=arguments.create_pr,
-        revision=arguments.revision,
+        revision=arguments.revision, own_code=arguments.own_code,
     )  # fmt: skip
     urls = {"commit_url": commit.commit_url, "pr_url": commit.pr_url}
     output.show({"repo": commit.repo_url.repo_id, "commit": commit.oid, **urls}, commit.pr_url or commit.commit_url)

@@ -52,7 +52,7 @@ def test_a_line_that_is_empty_in_one_language_is_left_out(folder):
         ({"languages": "en"}, "two or more"),
         ({"languages": "en xx"}, "unknown"),
         ({"spoken_pairs": 3}, "spoken_pairs"),
-        ({"directions": "both"}, "directions"),
+        ({"directions": "all"}, "directions"),
     ],
 )
 def test_wrong_settings_are_refused(folder, more, message):

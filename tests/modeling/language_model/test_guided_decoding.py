@@ -189,6 +189,7 @@ def test_pictures_are_sampled_from_all_codes(drawing):
     )
     media = [{"name": "image", "size": 200, "grid": [1, 1]}]
     model = extend_text_model(AutoModelForCausalLM.from_config(config), media, "mean").eval()
+    torch.nn.init.normal_(model.get_output_embeddings().weight, std=0.05, generator=torch.Generator().manual_seed(0))
     model.generation_config.eos_token_id, model.generation_config.pad_token_id = EOS, PAD
     model.generation_config.drawing = drawing
 
