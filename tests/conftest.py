@@ -96,8 +96,11 @@ def image_tokenizer(tmp_path_factory):
     config = ImageVqvaeConfig(
         image_size=16, codebook_size=8, code_dim=4, block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1
     )
-    folder, model = tmp_path_factory.mktemp("pictures") / "vqvae", ImageVqvae(config).train()
-    model(torch.rand(8, 3, 16, 16))  # a first step begins the code book
+    folder = tmp_path_factory.mktemp("pictures") / "vqvae"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # the same in every order of the tests
+        model = ImageVqvae(config).train()
+        model(torch.rand(8, 3, 16, 16))  # a first step begins the code book
     model.eval().save_pretrained(folder)
     return folder
 

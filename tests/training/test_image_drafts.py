@@ -25,10 +25,10 @@ from triglot.training.train_latent_diffusion import LatentDiffusionArguments
 SIZES = {"image_size": 16, "layers_per_block": 1, "norm_num_groups": 4, "code_dim": 4, "draft": True}
 RUN = {"batch_size": 4, "warmup_steps": 2, "save_steps": 100, "logging_steps": 10, "bf16": False}
 DIFFUSION = ImageDiffusionArguments(
-    **SIZES, **RUN, patch_size=2, block_out_channels="8 8", sampling_steps=3, max_steps=40
+    **SIZES, **RUN, patch_size=2, block_out_channels="8 8", sampling_steps=3, max_steps=100
 )
 GAN = ImageGanArguments(
-    **SIZES, **RUN, block_out_channels="8 8", discriminator_channels=8, discriminator_layers=1, adversary_start=10, max_steps=40,
+    **SIZES, **RUN, block_out_channels="8 8", discriminator_channels=8, discriminator_layers=1, adversary_start=10, max_steps=100,
 )  # fmt: skip
 
 
