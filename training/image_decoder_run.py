@@ -4,7 +4,6 @@ pictures (3, any, any) ─ crop, flip ─ made to fit (B, 3, H, W) ─┬─ tok
                                                                 └─────────────────────────────┴─ a decoder ─ folder
 """
 
-import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,8 @@ from .image_tokenizer_run import (
     told_pictures,
 )
 from .load_parts import load_image_tokenizer
-from .runs import add_settings, check_counts, given_settings, open_run, whole_numbers
+from .runs import check_counts, open_run, whole_numbers
+from .stage_command import stage_command
 
 
 @dataclass(frozen=True)
@@ -230,15 +230,14 @@ def decoder_facts(decoder: ImageDecoder, pictures: str) -> dict[str, str]:
 def run_command(
     doc: str | None, arguments_class: type, train: Callable[..., Path], argv: Sequence[str] | None, **folders: str
 ) -> None:
-    """The command line of a stage: pictures, the tokenizer, further `folders` (name=help), and its settings."""
-    parser = argparse.ArgumentParser(
-        description=(doc or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    """`stage_command` of pictures, with the tokenizer before further `folders`."""
+    told = {"tokenizer": "folder of the image tokenizer whose codes are to be drawn", **folders}
+    stage_command(
+        doc,
+        arguments_class,
+        train,
+        argv,
+        add_pictures,
+        lambda given: open_pictures(given.dataset, given.split),
+        **told,
     )
-    add_pictures(parser)
-    for name, help in {"tokenizer": "folder of the image tokenizer whose codes are to be drawn", **folders}.items():
-        parser.add_argument(f"--{name}", required=True, help=help)
-    add_settings(parser, arguments_class)
-    given = parser.parse_args(argv)
-    dataset = open_pictures(given.dataset, given.split)
-    places = [given.tokenizer, *(getattr(given, name) for name in folders), given.out]
-    print(train(dataset, *places, given_settings(given, arguments_class), seed=given.seed))

@@ -215,12 +215,11 @@ def save_trained(
     arguments: PictureRunArguments,
     built_on: Mapping[str, str | os.PathLike] | None = None,
 ) -> Path:
-    """Writes the finished model once, whichever process gets there, in the precision that was asked for; returns the folder.
+    """Writes the finished model in the precision that was asked for; returns the folder.
 
     `built_on` is that of `save_whole`.
     """
-    if int(os.environ.get("RANK", 0)) == 0:
-        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
+    save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
     return output_dir
 
 

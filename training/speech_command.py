@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .data.load_rows import load_rows
-from .runs import add_settings, given_settings
+from .stage_command import stage_command
 
 TOKENIZER = "folder of the speech tokenizer whose codes are to be spoken"
 
@@ -22,22 +22,5 @@ def add_speech(parser: argparse.ArgumentParser) -> None:
 def run_command(
     doc: str | None, arguments_class: type, train: Callable[..., Path], argv: Sequence[str] | None, **folders: str
 ) -> None:
-    """The whole command line where nothing is special: rows, further `folders` (name=help) and the settings.
-
-    Args:
-        doc: Of the script; its first line is the description.
-        arguments_class: The stage's dataclass.
-        train: Takes rows, the folders in their order, the output folder, the settings and `seed`.
-        argv: Words; default: those of this process.
-        folders: What the stage needs beside the rows.
-    """
-    parser = argparse.ArgumentParser(
-        description=(doc or "").splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    add_speech(parser)
-    for name, help in folders.items():
-        parser.add_argument(f"--{name}", required=True, help=help)
-    add_settings(parser, arguments_class)
-    given = parser.parse_args(argv)
-    places = [getattr(given, name) for name in folders]
-    print(train(load_rows(given.dataset), *places, given.out, given_settings(given, arguments_class), seed=given.seed))
+    """`stage_command` of rows with audio and speaker."""
+    stage_command(doc, arguments_class, train, argv, add_speech, lambda given: load_rows(given.dataset), **folders)

@@ -27,6 +27,7 @@ from .data.sources import Mixture, load_sources
 from .data.token_rows import shard_facts
 from .licences import hub_id
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
+from .ranks import rank_and_ranks
 from .runs import MOST_LISTED, SKIPPED_FILE, check_writable
 
 NAMES = re.compile(r"[\w][\w.+-]*")
@@ -72,7 +73,7 @@ def tokenise_mixture(
     for folder, fingerprint in zip((tokenizer_dir, pictures), fingerprints.values()):
         if not fingerprint:
             raise TriglotError(f"The tokenizer in {folder!r} has no code book yet; train it first.")
-    rank, ranks = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    rank, ranks = rank_and_ranks()
     _begin(mixture, fingerprints, output_dir, shard_rows)
     start, made = time.monotonic(), 0.0
     for source in mixture.sources:

@@ -136,8 +136,7 @@ def fit_code_hifigan(
     crops = UnitCrops(dataset, tokenizer, model, arguments.crop_seconds)
     model.set_voice_statistics(crops.voices)
     trained = train_vocoder(model, "hifi_gan", crops, collate_units, checkpoints, arguments, seed=seed, last=last)
-    if int(os.environ.get("RANK", 0)) == 0:
-        save_whole(trained.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
+    save_whole(trained.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
     return output_dir
 
 

@@ -223,7 +223,7 @@ def train_mel_hifigan(
     measure_bands(vocoder, rows)
     model = SpectrumVocoder(vocoder, mel)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
-    _save(trained.vocoder, output_dir, arguments, {})
+    save_whole(trained.vocoder.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
     return output_dir
 
 
@@ -286,16 +286,8 @@ def fit_finetuned(
     model = SpectrumVocoder(decoder.vocoder, decoder.config)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
     decoder.vocoder = trained.vocoder.requires_grad_(False)
-    _save(decoder, output_dir, arguments, built_on)
+    save_whole(decoder.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
     return output_dir
-
-
-def _save(
-    model: Any, output_dir: Path, arguments: VocoderRunArguments, built_on: Mapping[str, str | os.PathLike] | None
-) -> None:
-    """By one process alone."""
-    if int(os.environ.get("RANK", 0)) == 0:
-        save_whole(model.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

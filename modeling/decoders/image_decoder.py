@@ -13,7 +13,7 @@ Shapes: B pictures, H x W pixels in 0..1, h x w codes, d of a code's embedding, 
 import hashlib
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ class ImageDecoder(MediaDecoder):
     config: ImageDecoderConfig
     main_input_name = "codes"
     modality = "image"
+    still: ClassVar[tuple[str, ...]] = ("draft",)  # parts that do not learn
     _auto_class = "AutoModel"
 
     def __init__(self, config: ImageDecoderConfig):
@@ -50,11 +51,12 @@ class ImageDecoder(MediaDecoder):
         nn.init.zeros_(self.last_layer.bias)
 
     def train(self, mode: bool = True) -> "ImageDecoder":
-        """The draft keeps evaluation mode, whatever `mode` says."""
+        """What does not learn keeps evaluation mode, whatever `mode` says."""
         super().train(mode)
-        draft = getattr(self, "draft", None)
-        if draft is not None:
-            draft.eval()
+        for name in self.still:
+            part = getattr(self, name, None)
+            if part is not None:
+                part.eval()
         return self
 
     def draft_of(self, codes: torch.Tensor) -> torch.Tensor:

@@ -132,8 +132,7 @@ class ImageDiffusion(ImageDecoder):
     def _draft_signal(self, codes: torch.Tensor) -> torch.Tensor:
         """The draft as the network sees it, (B, C, H', W'); 0, which is the mean, where the codes are left out."""
         known = (codes != self.code_embedding.left_out).flatten(1).all(1)
-        with torch.no_grad():
-            return self.signal_of(self.draft_of(codes)) * known[:, None, None, None]
+        return self.signal_of(self.draft_of(codes)) * known[:, None, None, None]
 
     def forward(self, codes: torch.Tensor, pixel_values: torch.Tensor) -> ImageDiffusionOutput:
         """One step of training; steps, noise and whose codes are left out are drawn by torch's global generator.

@@ -73,6 +73,7 @@ class ImageSuperResolution(ImageDecoder):
     config: ImageSuperResolutionConfig
     config_class = ImageSuperResolutionConfig
     base_model_prefix = "image_super_resolution"
+    still = ("base",)
 
     def __init__(self, config: ImageSuperResolutionConfig):
         super().__init__(config)
@@ -100,18 +101,6 @@ class ImageSuperResolution(ImageDecoder):
         model = cls(cls.config_class(base_config={**kept, "model_type": base.config.model_type}, **settings))
         model.base.load_state_dict(base.state_dict())
         return model
-
-    def train(self, mode: bool = True) -> "ImageSuperResolution":
-        """The base keeps evaluation mode, whatever `mode` says."""
-        super().train(mode)
-        if hasattr(self, "base"):
-            self.base.eval()
-        return self
-
-    @property
-    def last_layer(self) -> Any:
-        """Of the last stage."""
-        return self.stages[-1].conv_out
 
     @functools.cached_property
     def process(self) -> DiffusionProcess:

@@ -49,6 +49,7 @@ class LatentDiffusion(ImageDiffusion):
     config: LatentDiffusionConfig
     config_class = LatentDiffusionConfig
     base_model_prefix = "latent_diffusion"
+    still = ("draft", "autoencoder")
 
     def __init__(self, config: LatentDiffusionConfig):
         super().__init__(config)
@@ -91,13 +92,6 @@ class LatentDiffusion(ImageDiffusion):
     def take_autoencoder(self, autoencoder: nn.Module) -> None:
         """The weights of a trained `AutoencoderKL` of the same config."""
         self.autoencoder.load_state_dict(autoencoder.state_dict())
-
-    def train(self, mode: bool = True) -> "LatentDiffusion":
-        """The autoencoder keeps evaluation mode, whatever `mode` says."""
-        super().train(mode)
-        if hasattr(self, "autoencoder"):
-            self.autoencoder.eval()
-        return self
 
     @torch.no_grad()
     def signal_of(self, pixel_values: torch.Tensor) -> torch.Tensor:
