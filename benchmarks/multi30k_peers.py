@@ -43,7 +43,6 @@ from triglot.training.data.spoken_text import SpokenTextArguments, parallel_sent
 from triglot.training.metrics import Bleu, WordErrorRate
 
 RATE, HOP, WINDOW, MELS = 16_000, 160, 400, 80
-SECONDS = 10  # of sound that the speech model hears; longer captions are left out of training and cut in the test
 LONGEST = 128  # ids of a sentence
 WARMUP = 0.05  # of the time
 
@@ -71,18 +70,18 @@ def heard(wave: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarra
 
 
 class LogMel:
-    """Whisper's features (arXiv 2212.04356, section 2.2): float (N, 80, 100 * SECONDS)."""
+    """Whisper's features (arXiv 2212.04356, section 2.2): float (N, 80, 100 * seconds)."""
 
-    def __init__(self, device: torch.device):
+    def __init__(self, seconds: int, device: torch.device):
         bank = mel_filter_bank(1 + WINDOW // 2, MELS, 0.0, RATE / 2, RATE, norm="slaney", mel_scale="slaney")
         self.bank = torch.tensor(bank.T, dtype=torch.float32, device=device)
         self.window = torch.hann_window(WINDOW, device=device)
-        self.device = device
+        self.samples, self.device = seconds * RATE, device
 
     def __call__(self, waves: Sequence[np.ndarray]) -> torch.Tensor:
-        padded = torch.zeros(len(waves), SECONDS * RATE, device=self.device)
+        padded = torch.zeros(len(waves), self.samples, device=self.device)
         for row, wave in zip(padded, waves):
-            heard = torch.from_numpy(wave[: SECONDS * RATE]).to(self.device)
+            heard = torch.from_numpy(wave[: self.samples]).to(self.device)
             row[: len(heard)] = heard.float() / 32767
         spectrum = torch.stft(padded, WINDOW, HOP, window=self.window, return_complex=True)[..., :-1].abs() ** 2
         logs = (self.bank @ spectrum).clamp(min=1e-10).log10()
@@ -238,19 +237,19 @@ def speech_peer(arguments: argparse.Namespace, texts: Texts, device: torch.devic
     first, *others = arguments.languages.split()
     train_text, test_text = spoken(arguments, "train"), spoken(arguments, "test_2016_flickr")
     waves = sounds(train_text, first, arguments.workers)
-    kept = [number for number, wave in enumerate(waves) if len(wave) <= SECONDS * RATE]
+    kept = [number for number, wave in enumerate(waves) if len(wave) <= arguments.speech_seconds * RATE]
     rows = [{key: texts.ids(text) for key, text in row.items()} for row in parallel_sentences(train_text)]
     model = WhisperForConditionalGeneration(
         WhisperConfig(
             vocab_size=len(texts.tokenizer), num_mel_bins=MELS, d_model=arguments.hidden_size,
             encoder_layers=arguments.layers, decoder_layers=arguments.layers, encoder_ffn_dim=arguments.ffn_size,
             decoder_ffn_dim=arguments.ffn_size, encoder_attention_heads=arguments.heads,
-            decoder_attention_heads=arguments.heads, dropout=arguments.dropout, max_source_positions=50 * SECONDS,
+            decoder_attention_heads=arguments.heads, dropout=arguments.dropout, max_source_positions=50 * arguments.speech_seconds,
             max_target_positions=2 * LONGEST, pad_token_id=texts.pad, bos_token_id=texts.eos, eos_token_id=texts.eos,
             decoder_start_token_id=texts.pad, begin_suppress_tokens=None, suppress_tokens=None,
         )
     ).to(device)  # fmt: skip
-    features = LogMel(device)
+    features = LogMel(arguments.speech_seconds, device)
     tags = {first: texts.tag("ASR", first), **{other: texts.tag("AST", first, other) for other in others}}
 
     def batches() -> Iterator[dict[str, Any]]:
@@ -311,6 +310,12 @@ def main() -> None:
         help="so long at most, until another process has made speech.json for the cascade",
     )
     parser.add_argument("--seconds", type=float, default=180.0, help="of training, each")
+    parser.add_argument(
+        "--speech-seconds",
+        type=int,
+        default=10,
+        help="that the speech model hears; longer captions are left out of training and cut in the test",
+    )
     parser.add_argument("--sentences", type=int, default=0, help="of each split; 0 for all")
     parser.add_argument("--hidden-size", type=int, default=384)
     parser.add_argument("--ffn-size", type=int, default=1152)

@@ -164,6 +164,22 @@ def test_a_stream_goes_on_after_bad_samples_and_takes_further_archives(tokenizer
     assert second[:2] == first[:2] and [count for count, _ in second] == [5, 0, 2]
 
 
+def test_a_stream_that_breaks_keeps_what_its_processes_had_begun(tokenizer, tmp_path):
+    samples = {f"{n:02}": {"txt": b"hi", "json": b'{"de": "hallo"}'} for n in range(30)}
+    write_samples(tmp_path / "0.tar", samples)
+    whole = (tmp_path / "0.tar").read_bytes()
+    (tmp_path / "0.tar").write_bytes(whole[: 22 * 2 * 1024 + 513])  # one of the two bytes of a file of sample 22
+    columns = {**TEXTS, "transcript": "txt", "translated_transcript": "json.de"}
+    mixture = load_sources(write_sources(tmp_path, {"dataset": "*.tar", "name": "stream", "columns": columns}))
+    with pytest.raises(TriglotError, match="stream broke"):
+        tokenise_mixture(mixture, tokenizer, tmp_path / "tokens", shard_rows=5, workers=2)
+    begun = sorted(path.name for path in (tmp_path / "tokens" / "stream").glob("*.parquet"))
+    assert begun == [f"shard-{n:05}.parquet" for n in range(4)]
+    (tmp_path / "0.tar").write_bytes(whole)
+    out = tokenise_mixture(mixture, tokenizer, tmp_path / "tokens", shard_rows=5, workers=2)
+    assert len(list(read_mixture(out))) == 30
+
+
 def test_processes_and_ranks_make_the_same_shards(sources, tokenizer, tmp_path, monkeypatch, capsys):
     mixture = load_sources(sources)
     alone = all_rows(tokenise_mixture(mixture, tokenizer, tmp_path / "alone", shard_rows=2))

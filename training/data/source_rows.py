@@ -6,13 +6,14 @@ A shard is whole or absent, so a run that was killed goes on; ranks of `torchrun
 what it was made from: shards of rows that were changed or added since are made again.
 """
 
+import contextlib
 import dataclasses
 import functools
 import glob
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,16 @@ from ...processing.errors import TriglotError
 from ..runs import HOPELESS
 from .mixture import END_FILE, shard_count, write_shard_count
 from .sources import LANGUAGES, Source, captions_of, fields_of, open_source, read_columns
-from .token_rows import MadeRows, cached_tokenizer, encode_picture, encode_wave, shard_facts, write_shard, write_shards
+from .token_rows import (
+    MadeRows,
+    cached_tokenizer,
+    encode_picture,
+    encode_wave,
+    made_by,
+    shard_facts,
+    write_shard,
+    write_shards,
+)
 from .token_shards import shard_path
 
 SPEECH = {"audio": "speech_source", "translated_audio": "speech_target"}
@@ -63,6 +73,12 @@ class SourceRows:
         rows = _opened(settings_of(self.source))
         numbered = ((number, rows[number]) for number in numbers)
         return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir), self.image_tokenizer_dir)
+
+    def streamed(self, numbered: Sequence[tuple[int, Mapping[str, Any]]], made_from: str) -> MadeRows:
+        """Those of some rows that were read from a stream, of which `made_from` is the digest."""
+        units = cached_tokenizer(self.tokenizer_dir)
+        made = token_rows_of(self.source, iter(numbered), units, self.image_tokenizer_dir)
+        return dataclasses.replace(made, made_from=made_from)
 
     def digest(self, first: int, last: int) -> str:
         """Of a span of rows: their texts, and the paths and sizes of sound and pictures, which are not read for it."""
@@ -172,7 +188,7 @@ def tokenise_source(
         tokenizer_dir: Folder of the speech tokenizer.
         folder: Of the shards.
         shard_rows: Rows of the source a shard.
-        workers: Processes; a stream has one.
+        workers: Processes; a stream is read by this one and tokenised by them.
         rank, ranks: Each rank makes every `ranks`-th shard.
         image_tokenizer_dir: Folder of the image tokenizer; "" to leave pictures out.
 
@@ -203,23 +219,31 @@ def tokenise_source(
         write_shard_count(folder, whole)
         return
     folder.mkdir(parents=True, exist_ok=True)
-    units, done, files = cached_tokenizer(tokenizer_dir), 0, _files(source)
+    done, files = 0, _files(source)
     count = shard_count(folder, files)  # told by any rank that came to the end
     if count is None:
         (folder / END_FILE).unlink(missing_ok=True)
     elif all(shard_path(folder, index).is_file() for index in range(rank, count, ranks)):
         return
     stream = enumerate(rows)
-    with tqdm(desc=f"tokenising {source.name}", unit="row") as bar:
+
+    def missing(bar: tqdm) -> Iterator[tuple[int, tuple]]:
+        nonlocal done
         while piece := _piece(stream, shard_rows, source):
             if done % ranks == rank:
                 path, made_from = shard_path(folder, done), _digest(row for _, row in piece)
                 if not path.is_file() or shard_facts(path).get("made_from") != made_from:
-                    made = token_rows_of(source, iter(piece), units, image_tokenizer_dir)
-                    check(made)
-                    write_shard(path, dataclasses.replace(made, made_from=made_from))
+                    yield done, (piece, made_from)
             done += 1
             bar.update(len(piece))
+
+    with (
+        tqdm(desc=f"tokenising {source.name}", unit="row") as bar,
+        contextlib.closing(made_by(missing(bar), make_rows.streamed, workers)) as shards,
+    ):
+        for index, made in shards:
+            check(made)
+            write_shard(shard_path(folder, index), made)
     if not done:
         raise TriglotError(f"{source.name} has no rows.")
     for index, path in _shards(folder).items():

@@ -11,12 +11,13 @@ would speak their source sound leave them out. The same holds for the picture of
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -357,7 +358,7 @@ def write_shards(
     total, left = sum(rows_of.values()), sum(rows_of[index] for index in missing)
     with (
         tqdm(total=total, initial=total - left, desc="tokenising", unit="row") as bar,
-        contextlib.closing(_made(missing, spans, make_rows, workers)) as made,
+        contextlib.closing(made_by(((index, spans[index]) for index in missing), make_rows, workers)) as made,
     ):
         for index, rows in made:
             check(rows)
@@ -382,21 +383,37 @@ def shard_facts(path: Path) -> dict[str, Any]:
     return json.loads(pyarrow.parquet.read_schema(path).metadata[FACTS])
 
 
-def _made(
-    missing: list[int], spans: list[tuple[int, int]], make_rows: Callable, workers: int
+def made_by(
+    calls: Iterable[tuple[int, tuple]], make_rows: Callable, workers: int
 ) -> Generator[tuple[int, Any], None, None]:
-    """(shard, its rows) as they come; after an error of one, those that were not begun are left."""
+    """(shard, its rows) as they come; after an error of one, those that were not begun are left.
+
+    Args:
+        calls: (shard, arguments of `make_rows`), asked for when a process is free. If it breaks, what was begun is yielded first.
+        make_rows: Picklable for `workers` > 1.
+        workers: Processes.
+    """
     if workers <= 1:
-        for index in missing:
-            yield index, make_rows(*spans[index])
+        for index, arguments in calls:
+            yield index, make_rows(*arguments)
         return
+    calls, running, broken = iter(calls), dict[Any, int](), None
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _one_thread)  # torch does not survive a fork
     try:
-        futures = {pool.submit(make_rows, *spans[index]): index for index in missing}
-        for future in as_completed(futures):
-            yield futures.pop(future), future.result()
+        while True:
+            try:
+                for index, arguments in itertools.islice(calls, 2 * workers - len(running)):
+                    running[pool.submit(make_rows, *arguments)] = index
+            except TriglotError as error:
+                broken, calls = error, iter(())
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
     finally:
         pool.shutdown(cancel_futures=True)
+    if broken is not None:
+        raise broken
 
 
 def _one_thread() -> None:
