@@ -3,6 +3,7 @@
     speech    log-mel frames of the first language in (transformers' Whisper)                              -> ASR, AST
     text      encoder and decoder for text (transformers' MBart), from and to the first language           -> MT
     cascade   what the first writes down, translated by the second                                         -> AST
+    mixed     what Triglot wrote down (`--items`), translated by the second                                -> AST
 
     python benchmarks/multi30k_peers.py --folder multi30k --text-tokenizer runs/multi30k_speech/text_tokenizer --seconds 180 --out peers
 
@@ -223,12 +224,17 @@ def text_peer(arguments: argparse.Namespace, texts: Texts, device: torch.device)
     written = {f"{s}-{t}": translate([row[s] for row in tests], s, t) for s, t in directions}
     result = {"parameters": model.num_parameters(), "steps": steps, "MT": written}
     written_down = Path(arguments.out) / "speech.json"
-    end = time.monotonic() + arguments.await_speech
-    while time.monotonic() < end and not written_down.is_file():
+    end = time.monotonic() + arguments.wait
+    while time.monotonic() < end and not all(map(Path.is_file, (written_down, arguments.items or written_down))):
         time.sleep(0.5)
     if written_down.is_file():
         lines = json.loads(written_down.read_text(encoding="utf-8"))["ASR"][first]
         result["cascade"] = {f"{first}-{other}": translate(lines, first, other) for other in others}
+    if arguments.items:
+        items = [json.loads(line) for line in arguments.items.read_text(encoding="utf-8").splitlines()]
+        asr = [item for item in items if item["task"] == "ASR" and item["source_language"] == first]
+        lines = [item["hypothesis"] for item in asr][: len(tests)]
+        result["mixed cascade"] = {f"{first}-{other}": translate(lines, first, other) for other in others}
     return result
 
 
@@ -280,7 +286,7 @@ def speech_peer(arguments: argparse.Namespace, texts: Texts, device: torch.devic
 
 def print_scores(result: dict[str, Any], tests: Sequence[dict[str, str]]) -> None:
     """WER of what was written down, BLEU of translations, in percent."""
-    for task in ("ASR", "AST", "MT", "cascade"):
+    for task in ("ASR", "AST", "MT", "cascade", "mixed cascade"):
         for direction, lines in result.get(task, {}).items():
             references = [row[direction.split("-")[-1]] for row in tests]
             metric = WordErrorRate() if task == "ASR" else Bleu()
@@ -303,11 +309,16 @@ def main() -> None:
     parser.add_argument("--languages", default="en de fr cs")
     parser.add_argument("--what", default="speech text", help="peers, one after the other")
     parser.add_argument(
-        "--await-speech",
+        "--wait",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="so long at most, until another process has made speech.json for the cascade",
+        help="so long at most, until other processes have made speech.json and --items for the cascades",
+    )
+    parser.add_argument(
+        "--items",
+        type=Path,
+        help="items.jsonl of `triglot evaluate`, of which the text peer translates the transcripts",
     )
     parser.add_argument("--seconds", type=float, default=180.0, help="of training, each")
     parser.add_argument(

@@ -22,6 +22,7 @@ from ..modeling.tokenizers.media_tokenizer import weights_fingerprint
 from ..modeling.tokenizers.modeling_codec_units import codec_entries, codec_settings
 from ..processing.errors import TriglotError
 from .data.codec_rows import SpeakerStretches, codec_rows, most_ordinary
+from .data.row_digests import dataset_digest
 from .load_parts import load_speech_tokenizer, load_stock
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
@@ -131,7 +132,11 @@ def fit_codec_tokens(
         output_dir / "checkpoints",
         arguments,
         seed=seed,
-        inputs={"tokenizer": tokenizer.fingerprint, "codec": facts["codec_fingerprint"]},
+        inputs={
+            "tokenizer": tokenizer.fingerprint,
+            "codec": facts["codec_fingerprint"],
+            "dataset": dataset_digest(dataset),
+        },
     )
     set_seed(seed)
     window = arguments.stretch_seconds - arguments.prompt_seconds - arguments.context_seconds

@@ -30,6 +30,7 @@ from .checkpoint_files import weights_digest
 from .data.mixture import held_tasks, read_mixture, read_mixture_file
 from .data.mixture_facts import SourceFacts, source_facts
 from .data.packing import PackedRows
+from .data.row_digests import rows_digest
 from .data.token_examples import held_facts, token_examples
 from .finetune_arguments import NAMED
 from .licences import CARD_FILE, hub_id, short_name
@@ -38,7 +39,7 @@ from .load_parts import load_stock
 from .model_card import card_beside
 from .packed_attention import use_packed_attention
 from .recipe import parse_arguments, read_setting, read_settings
-from .run_inputs import base_digest, rows_digest, text_digest
+from .run_inputs import base_digest, text_digest
 from .run_report import train_and_report
 from .runs import (
     LM_DTYPES,

@@ -19,6 +19,7 @@ from ..modeling.decoders.image_draft import draft_settings
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .image_tokenizer_run import (
     PictureCollator,
     PictureRunArguments,
@@ -151,7 +152,7 @@ def begin_run(
     pictures = pictures_of(dataset, arguments, seed)
     set_seed(seed)
     decoder = built(build, tokenizer)
-    run = {"tokenizer": tokenizer.fingerprint, **(inputs or {})}
+    run = {"tokenizer": tokenizer.fingerprint, "dataset": dataset_digest(dataset), **(inputs or {})}
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=run)
     facts = decoder_facts(decoder, told_pictures(pictures, arguments))
     return Begun(decoder.train(), pictures, PicturesWithCodes(tokenizer, arguments), checkpoint, facts)

@@ -1,10 +1,8 @@
-"""What the training of a language model builds on, as digests for `open_run`: the weights it begins with, its text tokenizer, its token rows."""
+"""What the training of a language model builds on, as digests for `open_run`: the weights it begins with and its text tokenizer."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import cached_file
@@ -38,11 +36,3 @@ def text_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     told = json.dumps(tokenizer.get_vocab(), sort_keys=True) if backend is None else backend.to_str()
     return hashlib.sha256(told.encode()).hexdigest()
-
-
-def rows_digest(rows: Iterable[Mapping[str, Any]]) -> str:
-    """sha256 (hex) over token rows, in their order, with their weights."""
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row, sort_keys=True, default=str).encode() + b"\n")
-    return digest.hexdigest()

@@ -93,7 +93,7 @@ def open_run(
         ]
         # an input that an older run did not write down is taken as it is
         others = [name for name, digest in sorted({**inputs, **then}.items()) if inputs.get(name, "") != digest]
-        changed += [f"another {name.replace('_', ' ')}" for name in others]
+        changed += [f"{'other' if name.endswith('s') else 'another'} {name.replace('_', ' ')}" for name in others]
         if changed:
             raise TriglotError(
                 f"{checkpoints} holds a run with other settings or inputs ({'; '.join(changed)}); give those it was started "

@@ -27,6 +27,7 @@ from transformers.utils import ModelOutput
 from ..command_output import run_script
 from ..modeling.decoders.diffusers_parts import diffusers_class
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .image_decoder_run import numbers
 from .image_metrics import psnr
 from .image_tokenizer_run import (
@@ -157,7 +158,9 @@ def train_autoencoder_kl(
     pictures = pictures_of(dataset, arguments, seed)
     set_seed(seed)
     in_training = AutoencoderInTraining(arguments.build(), arguments).train()
-    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    checkpoint = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)}
+    )
     collate = PictureCollator(fitting(arguments.shape, arguments.fit), arguments)
     facts = {
         "pictures": told_pictures(pictures, arguments),

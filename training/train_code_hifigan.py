@@ -24,6 +24,7 @@ from ..modeling.decoders.configuration_code_hifigan import CodeHifiGanConfig
 from ..modeling.decoders.modeling_code_hifigan import CodeHifiGan
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer
 from .runs import open_run, save_whole
@@ -130,7 +131,12 @@ def fit_code_hifigan(
     output_dir, config = Path(output_dir), arguments.config(tokenizer)
     arguments.check_crop(config.stft_sizes, config.sampling_rate)
     checkpoints = output_dir / "checkpoints"
-    last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
+    last = open_run(
+        checkpoints,
+        arguments,
+        seed=seed,
+        inputs={"tokenizer": tokenizer.fingerprint, "dataset": dataset_digest(dataset)},
+    )
     torch.manual_seed(seed)
     model = CodeHifiGan(config)
     crops = UnitCrops(dataset, tokenizer, model, arguments.crop_seconds)

@@ -39,6 +39,7 @@ from ..modeling.decoders.speech_signal import log_mel, normalise_level, stft_los
 from ..processing.errors import TriglotError
 from .codec_start import begin_codec
 from .data.load_rows import load_rows
+from .data.row_digests import dataset_digest
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
@@ -343,7 +344,7 @@ def train_codec(
             "are needed."
         )
     waveforms = WaveformDataset(dataset, config.sampling_rate)
-    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)})
     set_seed(seed)
     model = CodecInTraining(DacModel(config), arguments.revive_after, arguments.mel_weight, arguments.waveform_weight)
     crops = CodecCrops(crop_samples)

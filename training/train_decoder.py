@@ -36,6 +36,7 @@ from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .data.load_rows import load_rows
+from .data.row_digests import dataset_digest
 from .load_parts import load_speech_tokenizer
 from .mel_frames import MelFrames
 from .parts_trainer import PartsTrainer
@@ -142,7 +143,12 @@ def fit_decoder(
     check_speech(dataset)
     output_dir = Path(output_dir)
     checkpoints = output_dir / "checkpoints"
-    last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
+    last = open_run(
+        checkpoints,
+        arguments,
+        seed=seed,
+        inputs={"tokenizer": tokenizer.fingerprint, "dataset": dataset_digest(dataset)},
+    )
 
     torch.manual_seed(seed)
     settings = {

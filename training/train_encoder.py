@@ -27,6 +27,7 @@ from ..processing.errors import TriglotError
 from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .data.load_rows import media_column
+from .data.row_digests import dataset_digest
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
@@ -194,7 +195,9 @@ def train_encoder(
     waveforms: Any = WaveformDataset(dataset, config.sampling_rate)
     if transcripts:
         waveforms = TranscribedWaveforms(waveforms, transcripts, config.ctc_characters)
-    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    checkpoint = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)}
+    )
     set_seed(seed)
     model = BestRqForPreTraining(config)
     trainer = PartsTrainer(

@@ -32,6 +32,7 @@ from ..modeling.decoders.modeling_fastspeech2 import FastSpeech2
 from ..modeling.language_model.modeling_triglot import code_directions
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_fingerprint
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer, load_stock
 from .parts_trainer import PartsTrainer
@@ -172,6 +173,7 @@ def fit_fastspeech2(
     begin_codes(model, tokenizer)
     checkpoints = output_dir / "checkpoints"
     inputs = {"tokenizer": tokenizer.fingerprint, "vocoder": weights_fingerprint(vocoder.state_dict(), {})}
+    inputs["dataset"] = dataset_digest(dataset)
     last = open_run(checkpoints, arguments, seed=seed, inputs=inputs)
     crops = RunCrops(dataset, tokenizer, model, arguments.crop_seconds)
     model.set_voice_statistics(crops.voices)

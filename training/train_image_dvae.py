@@ -30,6 +30,7 @@ from ..command_output import run_script
 from ..modeling.tokenizers.configuration_image_dvae import ImageDvaeConfig
 from ..modeling.tokenizers.modeling_image_dvae import ImageDvae
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .image_metrics import psnr
 from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, run_training
 from .runs import add_settings, given_settings, open_run
@@ -170,7 +171,7 @@ def train_image_dvae(
     set_seed(seed)
     tokenizer = arguments.build()
     pictures = pictures_of(dataset, arguments, seed)
-    inputs = {"encoder": tokenizer.fingerprint} if arguments.encoder else {}
+    inputs = {"dataset": dataset_digest(dataset), **({"encoder": tokenizer.fingerprint} if arguments.encoder else {})}
     checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
     in_training = DvaeInTraining(tokenizer, arguments)
     built_on = {"encoder": arguments.encoder} if arguments.encoder else {}

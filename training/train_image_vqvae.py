@@ -25,6 +25,7 @@ from ..command_output import run_script
 from ..modeling.tokenizers.configuration_image_vqvae import ImageVqvaeConfig
 from ..modeling.tokenizers.modeling_image_vqvae import ImageVqvae
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .image_adversary import AdversaryArguments, VqganInTraining
 from .image_tokenizer_run import ImageRunArguments, add_pictures, open_pictures, pictures_of, run_training
 from .runs import add_settings, given_settings, open_run, whole_numbers
@@ -121,7 +122,9 @@ def train_image_vqvae(
     arguments = arguments or ImageVqvaeArguments()
     output_dir, config = Path(output_dir), arguments.config()
     pictures = pictures_of(dataset, arguments, seed)
-    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    checkpoint = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)}
+    )
     set_seed(seed)
     in_training = VqganInTraining(ImageVqvae(config), arguments)
     parts = PARTS + (ADVERSARY_PARTS if arguments.discriminator_weight else ())

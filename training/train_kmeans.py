@@ -38,6 +38,7 @@ from ..processing.errors import TriglotError
 from ..processing.whole_files import whole_file
 from .data.load_rows import media_column, open_rows
 from .data.picture_rows import read_picture
+from .data.row_digests import dataset_digest
 from .runs import (
     HOPELESS,
     MOST_LISTED,
@@ -126,7 +127,11 @@ def train_kmeans(
     nothing = torch.zeros(1, units.config.feature_dim)
     encoder = units.compute_fingerprint({**units.state_dict(), "centroids": nothing})
     state = open_run(
-        output_dir / "checkpoints", arguments, seed=seed, inputs={"encoder": encoder}, newest=_newest_state
+        output_dir / "checkpoints",
+        arguments,
+        seed=seed,
+        inputs={"encoder": encoder, "dataset": dataset_digest(dataset)},
+        newest=_newest_state,
     )
     run = _Run(units, arguments, seed, output_dir)
     frames = 4 * units.config.feature_dim * (run.kmeans.init_frames + arguments.codebook_size)

@@ -22,13 +22,14 @@ from ..processing.task_formats import parse_chain
 from .begun_model import take_language_model
 from .checkpoint_files import weights_digest
 from .data.packing import InTwoParts, PackedRows
+from .data.row_digests import rows_digest
 from .data.token_examples import held_facts, token_examples
 from .joint_ctc import JointCtcTrainer, SpanCollator, add_head, drop_head
 from .lm_trainer import LmTrainer, WeighedLoss
 from .load_parts import load_image_tokenizer, load_speech_tokenizer
 from .new_text_model import new_text_model
 from .packed_attention import use_packed_attention
-from .run_inputs import base_digest, rows_digest, text_digest
+from .run_inputs import base_digest, text_digest
 from .run_report import train_and_report
 from .runs import (
     LM_DTYPES,

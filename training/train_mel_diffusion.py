@@ -24,6 +24,7 @@ from ..modeling.decoders.configuration_mel_diffusion import MelDiffusionConfig
 from ..modeling.decoders.modeling_mel_diffusion import MelDiffusion
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
+from .data.row_digests import dataset_digest
 from .every_frame import deduplicates
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .parts_trainer import PartsTrainer
@@ -165,7 +166,12 @@ def fit_mel_diffusion(
             f"start_from is {arguments.start_from!r}, a {type(begun).__name__}; a MelDiffusion is needed."
         )
     checkpoints = output_dir / "checkpoints"
-    last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
+    last = open_run(
+        checkpoints,
+        arguments,
+        seed=seed,
+        inputs={"tokenizer": tokenizer.fingerprint, "dataset": dataset_digest(dataset)},
+    )
     torch.manual_seed(seed)
     model = MelDiffusion(config)
     if begun is not None:

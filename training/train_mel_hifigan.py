@@ -34,6 +34,7 @@ from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_finger
 from ..processing.audio_io import load_audio
 from ..processing.errors import TriglotError
 from .data.load_rows import load_rows
+from .data.row_digests import dataset_digest
 from .every_frame import every_frame
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .runs import add_settings, check_counts, given_settings, open_run, save_whole
@@ -215,7 +216,7 @@ def train_mel_hifigan(
     config, mel = arguments.config(), arguments.mel()
     arguments.check_crop(STFT_SIZES, mel.sampling_rate)
     checkpoints = output_dir / "checkpoints"
-    last = open_run(checkpoints, arguments, seed=seed, inputs={})
+    last = open_run(checkpoints, arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)})
     torch.manual_seed(seed)
     vocoder: Any = FastSpeech2ConformerHifiGan(config)
     begin_vocoder(vocoder)
@@ -279,6 +280,7 @@ def fit_finetuned(
     output_dir = Path(output_dir)
     checkpoints = output_dir / "checkpoints"
     inputs = {"tokenizer": tokenizer.fingerprint, "decoder": weights_fingerprint(decoder.state_dict(), {})}
+    inputs["dataset"] = dataset_digest(dataset)
     last = open_run(checkpoints, arguments, seed=seed, inputs=inputs)
     torch.manual_seed(seed)
     rows = PredictedSpectra(dataset, tokenizer, decoder, arguments.crop_seconds)

@@ -25,6 +25,7 @@ from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConf
 from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
 from ..processing.errors import TriglotError
 from .data.augment import RecordingConditions
+from .data.row_digests import dataset_digest
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
@@ -150,7 +151,7 @@ def train_speaker_encoder(
     config = SpeakerEncoderConfig(**sizes, initializer_range=fitting_deviation(arguments.hidden_size))
     crops = SpeakerCrops(dataset, config.sampling_rate)
     config.num_speakers = len(crops.speakers)
-    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)})
     set_seed(seed)
     model = SpeakerEncoder(config)
     collate = SpeakerCollator(

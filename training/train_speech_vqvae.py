@@ -25,6 +25,7 @@ from ..modeling.tokenizers.configuration_speech_vqvae import SpeechVqvaeConfig
 from ..modeling.tokenizers.modeling_speech_vqvae import SpeechVqvae
 from ..processing.errors import TriglotError
 from .data.load_rows import open_whole_rows
+from .data.row_digests import dataset_digest
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
 from .runs import (
@@ -114,7 +115,9 @@ def train_speech_vqvae(
             f"crop_seconds is {arguments.crop_seconds}; at least one code of {1 / config.frame_rate} s is needed."
         )
     waveforms = WaveformDataset(dataset, config.sampling_rate)
-    checkpoint = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
+    checkpoint = open_run(
+        output_dir / "checkpoints", arguments, seed=seed, inputs={"dataset": dataset_digest(dataset)}
+    )
     set_seed(seed)
     model = SpeechVqvae(config)
     trainer = PartsTrainer(

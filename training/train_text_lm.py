@@ -19,8 +19,10 @@ from ..processing.languages import language_name
 from ..processing.processing_triglot import IGNORE, TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
+from .data.row_digests import rows_digest
 from .data.token_examples import held_facts
 from .packed_attention import use_packed_attention
+from .run_inputs import text_digest
 from .run_report import train_and_report
 from .runs import chosen_optimizers, open_run, save_whole, trainer_arguments
 from .train_lm import LmArguments, new_base
@@ -84,9 +86,10 @@ def train_text_lm(
         TriglotError: no text, examples longer than `pack_length`, or checkpoints of other settings.
     """
     arguments, output_dir = arguments or LmArguments(), Path(output_dir)
-    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs={})
-    set_seed(seed)
     tokenizer = AutoTokenizer.from_pretrained(text_tokenizer_dir, trust_remote_code=False)
+    inputs = {"text_tokenizer": text_digest(tokenizer), "token_rows": rows_digest(rows)}
+    last = open_run(output_dir / "checkpoints", arguments, seed=seed, inputs=inputs)
+    set_seed(seed)
     processor = TriglotProcessor(tokenizer, [{"name": "text", "size": len(tokenizer)}], arguments.languages.split())
     examples = text_examples(rows, processor)
     packed = PackedRows(examples, arguments.pack_length, processor.pad_id, seed)

@@ -27,6 +27,7 @@ from ..modeling.decoders.modeling_text_to_unit import TextToUnit, plain_text
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer
 from ..processing.errors import TriglotError
 from ..processing.languages import resolve_language
+from .data.row_digests import rows_digest
 from .data.token_shards import read_rows
 from .load_parts import load_speech_tokenizer
 from .parts_trainer import PartsTrainer
@@ -220,7 +221,9 @@ def fit_text_to_unit(
         )
     config = arguments.config(pairs, tokenizer)
     checkpoints = output_dir / "checkpoints"
-    last = open_run(checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint})
+    last = open_run(
+        checkpoints, arguments, seed=seed, inputs={"tokenizer": tokenizer.fingerprint, "token_rows": rows_digest(rows)}
+    )
     set_seed(seed)
     model = TextToUnit(config)
     parts = ["unit_loss", "accuracy"]

@@ -173,7 +173,7 @@ def test_a_run_goes_on_with_its_own_data_and_base_alone(random_checkpoint, token
     torch.nn.init.normal_(model.get_input_embeddings().weight)
     model.save_pretrained(another)
     kept = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    for base, rows, message in ((random_checkpoint, other, "another token rows"), (another, tokens, "another base")):
+    for base, rows, message in ((random_checkpoint, other, "other token rows"), (another, tokens, "another base")):
         with pytest.raises(TriglotError, match=message):
             finetune(base, rows, out, arguments)
     assert kept == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}

@@ -118,6 +118,8 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_alike(dataset, tmp_path, monkey
 
     with pytest.raises(TriglotError, match="hidden_size 16 -> 32"):
         train_encoder(dataset, cut, EncoderArguments(**{**TINY, "hidden_size": 32}))
+    with pytest.raises(TriglotError, match="another dataset"):
+        train_encoder(dataset.select(range(7)), cut, arguments)
 
 
 class StartedAt(TrainerCallback):

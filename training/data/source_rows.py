@@ -29,6 +29,7 @@ from ...processing.audio_io import load_audio
 from ...processing.errors import TriglotError
 from ..runs import HOPELESS
 from .mixture import END_FILE, shard_count, write_shard_count
+from .row_digests import rows_digest
 from .sources import LANGUAGES, Source, captions_of, fields_of, open_source, read_columns
 from .token_rows import (
     MadeRows,
@@ -89,14 +90,7 @@ class SourceRows:
             if pyarrow.types.is_binary(column.type) or pyarrow.types.is_large_binary(column.type):
                 sizes = pyarrow.compute.binary_length(column)
                 table = table.set_column(place, table.column_names[place], sizes)
-        return _digest(table.to_pylist())
-
-
-def _digest(rows: Iterable[Mapping[str, Any]]) -> str:
-    def told(value: Any) -> str:
-        return hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else type(value).__name__
-
-    return hashlib.sha256(json.dumps(list(rows), sort_keys=True, default=told).encode()).hexdigest()
+        return rows_digest(table.to_pylist())
 
 
 def token_rows_of(
@@ -231,7 +225,7 @@ def tokenise_source(
         nonlocal done
         while piece := _piece(stream, shard_rows, source):
             if done % ranks == rank:
-                path, made_from = shard_path(folder, done), _digest(row for _, row in piece)
+                path, made_from = shard_path(folder, done), rows_digest(row for _, row in piece)
                 if not path.is_file() or shard_facts(path).get("made_from") != made_from:
                     yield done, (piece, made_from)
             done += 1
