@@ -30,6 +30,11 @@ def test_rows_are_told_apart_by_what_they_hold():
     rows = [{"codes": [1, 2], "text": "hallo", "sound": b"\x00\x01", "wave": np.zeros(3, np.float32)}]
     same = [{"wave": np.zeros(3, np.float32), "sound": b"\x00\x01", "text": "hallo", "codes": [1, 2]}]
     assert rows_digest(rows) == rows_digest(same)
-    for name, value in (("codes", [2, 1]), ("sound", b"\x00"), ("wave", np.zeros(3)), ("wave", np.ones(3, np.float32))):
+    for name, value in (
+        ("codes", [2, 1]),
+        ("sound", b"\x00"),
+        ("wave", np.zeros(3)),
+        ("wave", np.ones(3, np.float32)),
+    ):
         assert rows_digest([{**rows[0], name: value}]) != rows_digest(rows), name
     assert rows_digest([{"a": object()}]) == rows_digest([{"a": object()}])  # no address gets in
