@@ -230,7 +230,7 @@ def text_peer(arguments: argparse.Namespace, texts: Texts, device: torch.device)
     if written_down.is_file():
         lines = json.loads(written_down.read_text(encoding="utf-8"))["ASR"][first]
         result["cascade"] = {f"{first}-{other}": translate(lines, first, other) for other in others}
-    if arguments.items:
+    if arguments.items and arguments.items.is_file():
         items = [json.loads(line) for line in arguments.items.read_text(encoding="utf-8").splitlines()]
         asr = [item for item in items if item["task"] == "ASR" and item["source_language"] == first]
         lines = [item["hypothesis"] for item in asr][: len(tests)]
