@@ -25,9 +25,9 @@ def _told(value: Any) -> str:
 
 
 def dataset_digest(dataset: Any) -> str:
-    """Of a `Dataset` or a sequence of rows: sha256 (hex) over the number of rows and `LOOKED_AT` of them, evenly spread, with the bytes of sound and pictures that they hold.
+    """Of a `Dataset` or a sequence of rows: sha256 (hex) over their number and `LOOKED_AT` of them, evenly spread.
 
-    Where they hold paths, files that were replaced under them are not told apart. Of a stream, and of no rows, it is "".
+    Bytes of sound and pictures count; files that were replaced under their path are not told apart. Of a stream, and of no rows, it is "".
     """
     if not hasattr(dataset, "__len__") or not len(dataset):
         return ""
