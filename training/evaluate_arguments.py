@@ -18,8 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of datasets' save_to_disk, a parquet file, or a YAML file of sources as for `triglot tokenize`",
     )
     parser.add_argument("--out", required=True, help="folder for results.json, report.md, items.jsonl and audio/")
-    parser.add_argument("--judge", help="recogniser that reads the spoken output: a folder that train_judge made, or any "
-                        "Hugging Face CTC model (default: none, speech is not read)")  # fmt: skip
+    parser.add_argument("--judge", help="recogniser that reads the spoken output: a folder that train_judge made, any Hugging "
+                        "Face CTC model, or a Triglot checkpoint (default: none, speech is not read)")  # fmt: skip
     parser.add_argument(
         "--speaker-model",
         help="compares voices: a folder of train_speaker_encoder, or an x-vector model (default: none)",

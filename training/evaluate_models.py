@@ -22,6 +22,7 @@ from transformers import (
 
 from ..modeling.decoders.configuration_speaker_encoder import SpeakerEncoderConfig
 from ..modeling.decoders.modeling_speaker_encoder import SpeakerEncoder
+from ..modeling.language_model.configuration_triglot import TriglotConfig
 from ..processing.audio_io import resample
 from ..processing.codecs_triglot import TEXT_TO_UNIT
 from ..processing.errors import TriglotError
@@ -31,6 +32,7 @@ from .judge import Judge, JudgeConfig
 from .load_parts import load_reason, load_stock
 
 JUDGE_RATE = 16_000  # Hz that judges and speaker embeddings are handed
+JUDGED_AT_ONCE = 8  # waveforms, by a checkpoint
 
 
 @dataclass(frozen=True)
@@ -217,15 +219,46 @@ class CtcJudge:
         return texts
 
 
-def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | CtcJudge:
-    """The project's own judge, or any Hugging Face CTC recogniser, whichever the folder or Hub id holds.
+class CheckpointJudge:
+    """A Triglot checkpoint that hears as a judge: its greedy transcripts. Of its own speech it is no independent one.
+
+    Args:
+        folder: Folder or Hub id.
+        device: None for a GPU where there is one.
+    """
+
+    def __init__(self, folder: str | os.PathLike, device: str | None = None):
+        self.name, self.checkpoint = os.fspath(folder), CheckpointUnderTest(folder, device)
+        self.checkpoint.check(["ASR"])
+
+    def transcribe(self, waveforms: Sequence[np.ndarray], languages: Sequence[str]) -> list[str]:
+        """The words of each float32 (samples,) at 16 kHz; of less than a tenth of a second none."""
+        texts = [""] * len(waveforms)
+        long = [index for index, wave in enumerate(waveforms) if len(wave) >= JUDGE_RATE // 10]
+        for start in range(0, len(long), JUDGED_AT_ONCE):
+            batch = long[start : start + JUDGED_AT_ONCE]
+            asked = [
+                Question(
+                    "", {"array": waveforms[index], "sampling_rate": JUDGE_RATE}, languages[index], None, "speech"
+                )
+                for index in batch
+            ]
+            for index, answer in zip(batch, self.checkpoint.answer("ASR", asked, {})):
+                texts[index] = answer.pieces[0]
+        return texts
+
+
+def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | CtcJudge | CheckpointJudge:
+    """The project's own judge, a Triglot checkpoint, or any Hugging Face CTC recogniser, whichever the folder or Hub id holds.
 
     Raises:
-        TriglotError: neither.
+        TriglotError: none of them.
     """
     settings, _ = load_stock(PreTrainedConfig.get_config_dict, folder, "CTC recogniser")
     if settings.get("model_type") == JudgeConfig.model_type:
         return load_stock(Judge.from_pretrained, folder, "judge", dtype=torch.float32).to(_device(device))
+    if settings.get("model_type") == TriglotConfig.model_type:
+        return CheckpointJudge(folder, device)
     return CtcJudge(folder, device)
 
 

@@ -19,7 +19,14 @@ from triglot.training.checkpoint_files import weights_digest
 from triglot.training.data.demo_world import DemoWorldArguments, demo_world
 from triglot.training.evaluate import EVALUATION_TASKS, add_arguments, evaluate_checkpoint, load_rows, run
 from triglot.training.evaluate_arguments import TASK_NAMES
-from triglot.training.evaluate_models import CheckpointUnderTest, CtcJudge, Question, XVector
+from triglot.training.evaluate_models import (
+    CheckpointJudge,
+    CheckpointUnderTest,
+    CtcJudge,
+    Question,
+    XVector,
+    load_judge,
+)
 from triglot.training.evaluate_questions import questions
 from triglot.training.report import EvaluatedItem, markdown, signatures, summarise
 
@@ -442,6 +449,14 @@ def test_any_ctc_recogniser_is_a_judge(stock):
         CtcJudge(stock / "none")
 
 
+def test_a_checkpoint_that_hears_is_a_judge(random_checkpoint):
+    judge, rng = load_judge(random_checkpoint), np.random.default_rng(0)
+    waves = [0.1 * rng.normal(size=size).astype(np.float32) for size in (*[16_000] * 8, 100, 8_000)]
+    texts = judge.transcribe(waves, ["en", "es"] * 5)
+    assert len(texts) == 10 and all(isinstance(text, str) for text in texts) and texts[8] == ""
+    assert texts[9] == judge.transcribe(waves[9:], ["es"])[0]
+
+
 def test_any_x_vector_model_compares_voices(stock):
     embed, wave = XVector(stock / "xvector"), np.random.default_rng(0).normal(size=16_000).astype(np.float32)
     assert embed(wave).shape == (6,)
@@ -454,21 +469,12 @@ def test_any_x_vector_model_compares_voices(stock):
 
 @pytest.mark.slow
 def test_a_trained_checkpoint_knows_its_own_rows(overfit_checkpoint, tmp_path):
-    class Itself:
-        """The checkpoint's own recogniser: no independent judge, but one that can tell noise from its words."""
-
-        def __init__(self):
-            self.model = CheckpointUnderTest(overfit_checkpoint)
-
-        def transcribe(self, waveforms, languages):
-            asked = [
-                Question("", {"array": wave, "sampling_rate": 16_000}, language, None, "audio")
-                for wave, language in zip(waveforms, languages)
-            ]
-            return [answer.pieces[0] for answer in self.model.answer("ASR", asked, {})]
-
-    rows = demo_world(DemoWorldArguments(sentences=4))
-    tasks = evaluate_checkpoint(overfit_checkpoint, rows, output_dir=tmp_path / "out", judge=Itself())["tasks"]
+    rows, judge = demo_world(DemoWorldArguments(sentences=4)), load_judge(overfit_checkpoint)
+    assert isinstance(
+        judge, CheckpointJudge
+    )  # itself: no independent judge, but one that can tell noise from its words
+    assert judge.transcribe([np.zeros(100, np.float32)] * 2, ["en", "es"]) == ["", ""]
+    tasks = evaluate_checkpoint(overfit_checkpoint, rows, output_dir=tmp_path / "out", judge=judge)["tasks"]
     value = {(name, key): found["value"] for name, task in tasks.items() for key, found in task["mean"].items()}
     assert value["ASR", "wer"] == value["ASR", "cer"] == 0
     for task in ("AST", "MT", "S2ST"):
