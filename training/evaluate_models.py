@@ -248,7 +248,10 @@ class CheckpointJudge:
         return texts
 
 
-def load_judge(folder: str | os.PathLike, device: str | None = None) -> Judge | CtcJudge | CheckpointJudge:
+AnyJudge = Judge | CtcJudge | CheckpointJudge
+
+
+def load_judge(folder: str | os.PathLike, device: str | None = None) -> AnyJudge:
     """The project's own judge, a Triglot checkpoint, or any Hugging Face CTC recogniser, whichever the folder or Hub id holds.
 
     Raises:

@@ -29,7 +29,7 @@ from .ctc import character_ids, pad_targets
 from .data.augment import RecordingConditions, resample_voice
 from .data.demo_world import VOICES, speak
 from .data.splits import TRAINING_VOICES, held_out_sentences, random_speaker, training_sentences
-from .evaluate_models import JUDGE_RATE, CtcJudge, load_judge
+from .evaluate_models import JUDGE_RATE, AnyJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
 from .run_report import train_and_report
@@ -213,7 +213,7 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
     return output_dir
 
 
-def word_error_rates(judge: Judge | CtcJudge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
+def word_error_rates(judge: AnyJudge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:
     """The judge on held-out sentences, each in every language by a random speaker of `voices`: {language: WER in %}.
 
     `sentences` of them, in each language.
