@@ -72,14 +72,14 @@ class SourceRows:
     def made(self, numbers: Iterable[int]) -> MadeRows:
         """Those of some rows."""
         rows = _opened(settings_of(self.source))
-        numbered = ((number, rows[number]) for number in numbers)
-        return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir), self.image_tokenizer_dir)
+        return self._made((number, rows[number]) for number in numbers)
 
     def streamed(self, numbered: Sequence[tuple[int, Mapping[str, Any]]], made_from: str) -> MadeRows:
         """Those of some rows that were read from a stream, of which `made_from` is the digest."""
-        units = cached_tokenizer(self.tokenizer_dir)
-        made = token_rows_of(self.source, iter(numbered), units, self.image_tokenizer_dir)
-        return dataclasses.replace(made, made_from=made_from)
+        return dataclasses.replace(self._made(iter(numbered)), made_from=made_from)
+
+    def _made(self, numbered: Iterator[tuple[int, Mapping[str, Any]]]) -> MadeRows:
+        return token_rows_of(self.source, numbered, cached_tokenizer(self.tokenizer_dir), self.image_tokenizer_dir)
 
     def digest(self, first: int, last: int) -> str:
         """Of a span of rows: their texts, and the paths and sizes of sound and pictures, which are not read for it."""
