@@ -20,7 +20,7 @@ from ..processing.processing_triglot import IGNORE, TriglotProcessor
 from ..processing.task_formats import parse_chain
 from .data.packing import PackedRows
 from .data.row_digests import rows_digest
-from .data.token_examples import held_facts
+from .data.token_examples import compact_example, held_facts
 from .packed_attention import use_packed_attention
 from .run_inputs import text_digest
 from .run_report import train_and_report
@@ -58,7 +58,7 @@ def text_examples(rows: Sequence[Mapping[str, Any]], processor: TriglotProcessor
     for pieces, task in documents.items():
         ids = [*begin, *(index for piece in pieces for index in processor.text_ids(piece)), processor.eos_id]
         # what comes first follows from nothing: in a packed row another example stands before it
-        examples.append({"task": task, "input_ids": ids, "labels": [IGNORE, *ids[1:]]})
+        examples.append(compact_example(task, ids, [IGNORE, *ids[1:]]))
     return examples
 
 

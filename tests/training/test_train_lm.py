@@ -2,6 +2,7 @@
 
 import json
 import random
+import sys
 
 import pytest
 import torch
@@ -100,6 +101,13 @@ def test_a_weight_is_the_number_of_examples_of_a_row(rows, processor):
     assert token_examples(rows * 50, processor, weights) == token_examples(rows * 50, processor, weights)
 
 
+def test_an_example_takes_eight_bytes_an_id(rows, processor):
+    codes = [index % 8 for index in range(5000)]  # of the tokenizer's eight
+    (example,) = token_examples([{**rows[0], "speech_source": codes}], processor, {"ASR": 1})
+    held = sys.getsizeof(example["input_ids"]) + sys.getsizeof(example["labels"])
+    assert len(example["input_ids"]) > 5000 and held < 8.2 * len(example["input_ids"])
+
+
 def test_drawing_is_learnt_without_its_condition_too(rows, processor):
     seen = [{**row, "image_source": [1, 2, 3, 4]} for row in rows] * 50
     weights = {"T2I": 1, "MT": 1, "CAPTION": 1, "ASR T2I": 1}
@@ -110,7 +118,7 @@ def test_drawing_is_learnt_without_its_condition_too(rows, processor):
     assert {other["task"] for _, other in changed} == {"T2I"} and 5 < len(changed) < 40
     for one, other in changed:
         nulls = [processor.null_prompt_ids(parse_chain("T2I"), row["source_language"], None) for row in rows]
-        assert any(other["input_ids"][: len(null)] == null for null in nulls)
+        assert any(list(other["input_ids"][: len(null)]) == null for null in nulls)
         assert [label for label in other["labels"] if label != -100] == [
             label for label in one["labels"] if label != -100
         ]
