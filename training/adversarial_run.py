@@ -233,7 +233,9 @@ class _Run:
             self.sums[name].append(float(value))
         step, steps = self.state.global_step, self.arguments.max_steps
         if step % self.arguments.logging_steps == 0 or step == steps:
-            means = {name: round(sum(values) / len(values), 4) for name, values in self.sums.items()}
+            here = torch.tensor([sum(values) / len(values) for values in self.sums.values()])
+            everywhere = self.accelerator.reduce(here.to(self.accelerator.device), "mean").tolist()  # of all ranks
+            means = {name: round(mean, 4) for name, mean in zip(self.sums, everywhere)}
             self.sums.clear()
             entry = {**means, "learning_rate": share * self.arguments.learning_rate, "epoch": self.state.epoch}
             self.state.log_history.append({**entry, "step": step})

@@ -2,17 +2,22 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
+from command_options import command_options
 from environments import ROOT
-from speech_rows import tokenised_table
+from speech_rows import speech_rows, tokenised_table
 
 from triglot import TriglotForConditionalGeneration
+from triglot.modeling.decoders.modeling_code_hifigan import CodeHifiGan
+from triglot.training.train_code_hifigan import CodeHifiGanArguments
 
 STEPS = 5
+TWO_RANKS = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"]
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +49,10 @@ def finetuned(checkpoint, tokens, out, launcher, *, batch, accumulation=1):
 
 
 def test_two_ranks_and_two_batches_a_step_learn_as_one(random_checkpoint, tokens, tmp_path):
-    alone, two = (
-        [sys.executable],
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29533"],
-    )
+    alone = [sys.executable]
     one = finetuned(random_checkpoint, tokens, tmp_path / "one", alone, batch=4)
     others = {
-        "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", two, batch=2),
+        "two ranks": finetuned(random_checkpoint, tokens, tmp_path / "ranks", TWO_RANKS, batch=2),
         "two batches": finetuned(random_checkpoint, tokens, tmp_path / "batches", alone, batch=2, accumulation=2),
     }
     for name, (losses, weights) in others.items():
@@ -73,3 +75,36 @@ def test_deepspeed_learns_as_one(stage, random_checkpoint, tokens, tmp_path):
     assert two[0] == pytest.approx(one[0], abs=2e-4)
     for key, tensor in one[1].items():
         torch.testing.assert_close(two[1][key], tensor, rtol=0, atol=2e-5, msg=key)
+
+
+def test_two_ranks_of_two_networks_learn_as_one_and_go_on(random_checkpoint, tmp_path):
+    """A vocoder and its discriminators, each with an optimiser of its own."""
+    speech_rows(8).save_to_disk(tmp_path / "speech")
+    arguments = CodeHifiGanArguments(
+        unit_embed_dim=8, spkr_embed_dim=4, upsample_initial_channel=32, resblock_kernel_sizes="3", resblock_dilations="1",
+        periods="2 3", scales=1, adversary_start=1, max_steps=4, crop_seconds=0.2, save_steps=2, logging_steps=1,
+    )  # fmt: skip
+
+    def trained(name, launcher, batch):
+        words = [
+            *launcher, "-m", "triglot.training.train_code_hifigan", "--tokenizer", str(random_checkpoint / "speech_tokenizer"),
+            "--dataset", str(tmp_path / "speech"), "--out", str(tmp_path / name), "--batch-size", str(batch), *command_options(arguments),
+        ]  # fmt: skip
+        result = subprocess.run(
+            words, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+        log = json.loads((tmp_path / name / "checkpoints/checkpoint-4/trainer_state.json").read_text())["log_history"]
+        return log, CodeHifiGan.from_pretrained(tmp_path / name).state_dict()
+
+    one, two = trained("one", [sys.executable], 4), trained("two", TWO_RANKS, 2)
+    assert len(one[0]) == 4 and "discriminator_loss" in one[0][-1]
+    for alone, together in zip(one[0], two[0]):
+        assert together == pytest.approx(alone, rel=2e-3)
+    for name, tensor in one[1].items():
+        torch.testing.assert_close(two[1][name], tensor, rtol=0, atol=1e-3, msg=name)
+    for made in ("checkpoints/checkpoint-4", "config.json", "model.safetensors"):  # as if killed after its second step
+        path = tmp_path / "two" / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    again = trained("two", TWO_RANKS, 2)
+    assert again[0] == two[0] and all(torch.equal(tensor, two[1][name]) for name, tensor in again[1].items())
