@@ -32,7 +32,7 @@ from .runs import (
     chosen_optimizers,
     fitting_deviation,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -172,10 +172,7 @@ def fit_codec_tokens(
     )
     train_and_report(trainer, last, arguments)
     trained: Any = copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model)).cpu()
-    if trainer.is_world_process_zero():
-        save_whole(trained.to(getattr(torch, arguments.dtype)), output_dir, built_on={"codec": codec_dir})
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(trained, output_dir, arguments, {"codec": codec_dir})
 
 
 @torch.no_grad()

@@ -28,11 +28,10 @@ from .image_tokenizer_run import (
     fitting,
     open_pictures,
     pictures_of,
-    save_trained,
     told_pictures,
 )
 from .load_parts import load_image_tokenizer
-from .runs import check_counts, open_run, whole_numbers
+from .runs import check_counts, open_run, save_trained, whole_numbers
 from .stage_command import stage_command
 
 

@@ -21,7 +21,7 @@ from .data.load_rows import open_whole_rows
 from .data.picture_rows import DrawnScenes, ImageRows, training_scenes
 from .parts_trainer import PartsTrainer
 from .run_report import train_and_report
-from .runs import check_dtype, check_optimizer, chosen_optimizers, save_whole, trainer_arguments
+from .runs import check_dtype, check_optimizer, chosen_optimizers, save_trained, trainer_arguments
 from .seeded_data import seeded_data
 
 
@@ -207,20 +207,6 @@ def fit_to_pictures(
     train_and_report(trainer, checkpoint, arguments, facts)
     trainer.accelerator.wait_for_everyone()
     return trainer.accelerator.unwrap_model(trainer.model)
-
-
-def save_trained(
-    model: Any,
-    output_dir: Path,
-    arguments: PictureRunArguments,
-    built_on: Mapping[str, str | os.PathLike] | None = None,
-) -> Path:
-    """Writes the finished model in the precision that was asked for; returns the folder.
-
-    `built_on` is that of `save_whole`.
-    """
-    save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
-    return output_dir
 
 
 class _TellsStep(TrainerCallback):

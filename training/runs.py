@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
@@ -390,6 +391,26 @@ def fitting_deviation(width: int) -> float:
     over all it may see, and it takes thousands of steps until one looks anywhere (docs/experiments.md).
     """
     return 0.8 / math.sqrt(width)
+
+
+def save_trained(
+    model: Any, output_dir: Path, arguments: Any, built_on: Mapping[str, str | os.PathLike] | None = None
+) -> Path:
+    """Writes a finished model in the precision that was asked for; of several processes none returns before it is there.
+
+    Args:
+        model: On any device; it ends on the CPU.
+        output_dir: As for `save_whole`, as `built_on` is.
+        arguments: Of the run; where they have no `dtype` it is float32.
+
+    Returns:
+        `output_dir`.
+    """
+    if rank_and_ranks()[0] == 0:
+        dtype = getattr(torch, getattr(arguments, "dtype", "float32"))
+        save_whole(model.float().cpu().to(dtype).eval(), output_dir, built_on=built_on)
+    PartialState().wait_for_everyone()
+    return output_dir
 
 
 def save_whole(

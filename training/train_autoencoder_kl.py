@@ -38,10 +38,9 @@ from .image_tokenizer_run import (
     fitting,
     open_pictures,
     pictures_of,
-    save_trained,
     told_pictures,
 )
-from .runs import add_settings, check_counts, given_settings, open_run
+from .runs import add_settings, check_counts, given_settings, open_run, save_trained
 from .seeded_data import drawn_by
 
 PARTS = ("reconstruction_loss", "kl_loss", "psnr")

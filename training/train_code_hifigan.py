@@ -27,7 +27,7 @@ from ..processing.errors import TriglotError
 from .data.row_digests import dataset_digest
 from .every_frame import deduplicates, every_frame
 from .load_parts import load_speech_tokenizer
-from .runs import open_run, save_whole
+from .runs import open_run, save_trained
 from .speech_command import TOKENIZER, run_command
 from .train_decoder import UtteranceCrops, check_speech, collate_crops
 from .vocoder_duel import HifiGanArguments, train_vocoder
@@ -142,8 +142,7 @@ def fit_code_hifigan(
     crops = UnitCrops(dataset, tokenizer, model, arguments.crop_seconds)
     model.set_voice_statistics(crops.voices)
     trained = train_vocoder(model, "hifi_gan", crops, collate_units, checkpoints, arguments, seed=seed, last=last)
-    save_whole(trained.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
-    return output_dir
+    return save_trained(trained, output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -49,7 +49,7 @@ from .runs import (
     chosen_optimizers,
     given_settings,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -171,8 +171,7 @@ def fit_decoder(
         parts=("stft_loss", "mel_loss", "f0_loss", "voicing_loss"),
     )
     train_and_report(trainer, last, arguments)
-    save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)), output_dir, built_on={})
-    return output_dir
+    return save_trained(copy.deepcopy(model), output_dir, arguments, {})
 
 
 def check_speech(dataset: datasets.Dataset) -> None:

@@ -36,7 +36,7 @@ from .runs import (
     chosen_optimizers,
     fitting_deviation,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -209,10 +209,7 @@ def train_encoder(
     )
     train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_world_process_zero():
-        save_whole(model.float().cpu(), output_dir, built_on={})
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(model, output_dir, arguments, {})
 
 
 def normalised_transcripts(dataset: Dataset) -> list[str]:

@@ -40,7 +40,7 @@ from .run_report import train_and_report
 from .runs import (
     chosen_optimizers,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -196,10 +196,7 @@ def fit_fastspeech2(
         facts["weights that found no place"] = ", ".join(left)
     train_and_report(trainer, last, arguments, facts)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_world_process_zero():
-        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(trained, output_dir, arguments, built_on)
 
 
 def new_model(tokenizer: Any, vocoder: Any, arguments: FastSpeech2Arguments) -> tuple[FastSpeech2, list[str]]:

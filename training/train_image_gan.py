@@ -23,8 +23,7 @@ from ..processing.errors import TriglotError
 from .adversarial_run import run_duel
 from .image_adversary import PatchDiscriminator, adaptive_weight, hinge_loss
 from .image_decoder_run import ImageDecoderArguments, begin_run, numbers, run_command
-from .image_tokenizer_run import save_trained
-from .runs import check_counts
+from .runs import check_counts, save_trained
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from ..modeling.decoders.modeling_image_super_resolution import ImageSuperResolu
 from ..modeling.tokenizers.media_tokenizer import MediaTokenizer, weights_fingerprint
 from ..processing.errors import TriglotError
 from .image_decoder_run import ImageDecoderArguments, begin_run, numbers, run_command
-from .image_tokenizer_run import fit_to_pictures, save_trained
+from .image_tokenizer_run import fit_to_pictures
 from .load_parts import load_image_decoder
+from .runs import save_trained
 
 
 @dataclass(frozen=True)

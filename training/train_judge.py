@@ -33,7 +33,7 @@ from .evaluate_models import JUDGE_RATE, AnyJudge, load_judge
 from .judge import HOP, MEL_BINS, Judge, JudgeConfig
 from .metrics import WordErrorRate
 from .run_report import train_and_report
-from .runs import check_optimizer, chosen_optimizers, open_run, save_whole, take_weights, trainer_arguments
+from .runs import check_optimizer, chosen_optimizers, open_run, save_trained, take_weights, trainer_arguments
 from .seeded_data import seeded_data
 from .text_normaliser import normalise_text
 
@@ -209,8 +209,7 @@ def train_judge(output_dir: Path, arguments: JudgeArguments | None = None, *, se
         optimizers=chosen_optimizers(model, arguments),
     )
     train_and_report(trainer, checkpoint, arguments)
-    save_whole(trainer.accelerator.unwrap_model(trainer.model).cpu().to(getattr(torch, arguments.dtype)), output_dir)
-    return output_dir
+    return save_trained(trainer.accelerator.unwrap_model(trainer.model), output_dir, arguments)
 
 
 def word_error_rates(judge: AnyJudge, voices: str, sentences: int, seed: int = 0) -> dict[str, float]:

@@ -88,8 +88,9 @@ class LmArguments:
     gradient_checkpointing: bool = False
     condition_dropout: float = 0.0  # share of the drawing tasks' examples without their input; above 0 for guidance
     drawing_temperature: float = 1.0  # of pictures, which are sampled; into the generation config, with ...
+    drawing_top_k: int = 0  # ... of how many likeliest codes, 0 for all, ...
     guidance_scale: float = (
-        1.0  # ... how much more than it says the condition counts; above 1 with condition_dropout alone
+        1.0  # ... and how much more than it says the condition counts; above 1 with condition_dropout alone
     )
     media_weight: float = 1.0  # of a media code in the loss, beside 1 of a text id: codes are many and hard to guess
     ctc_weight: float = 0.0  # above 0: a CTC loss on the speech that is read helps to listen in order (`joint_ctc`)
@@ -109,10 +110,10 @@ class LmArguments:
             raise TriglotError(f"media_weight is {self.media_weight}; allowed is above 0, up to 1.")
         if not 0 <= self.condition_dropout < 1:
             raise TriglotError(f"condition_dropout is {self.condition_dropout}; allowed is 0 up to below 1.")
-        if self.drawing_temperature <= 0 or self.guidance_scale < 0:
+        if self.drawing_temperature <= 0 or self.drawing_top_k < 0 or self.guidance_scale < 0:
             raise TriglotError(
-                f"drawing_temperature is {self.drawing_temperature} and guidance_scale {self.guidance_scale}; above 0 and at least 0 "
-                "are needed."
+                f"drawing_temperature is {self.drawing_temperature}, drawing_top_k {self.drawing_top_k} and guidance_scale "
+                f"{self.guidance_scale}; above 0, and at least 0 twice, are needed."
             )
         if self.guidance_scale != 1 and not self.condition_dropout:
             raise TriglotError(f"guidance_scale is {self.guidance_scale} without condition_dropout; set it above 0.")
@@ -209,7 +210,11 @@ def make_model(
     # the stock pipelines would otherwise stop after 256 ids
     pictures = sum(math.prod(entry["grid"]) for entry in processor.modalities if entry.get("grid") is not None)
     if "image" in tokenizers:
-        settings.drawing = {"temperature": arguments.drawing_temperature, "guidance_scale": arguments.guidance_scale}
+        settings.drawing = {
+            "temperature": arguments.drawing_temperature,
+            "top_k": arguments.drawing_top_k,
+            "guidance_scale": arguments.guidance_scale,
+        }
     settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + pictures + 8
     return model
 

@@ -32,7 +32,7 @@ from .run_report import train_and_report
 from .runs import (
     chosen_optimizers,
     open_run,
-    save_whole,
+    save_trained,
     take_weights,
     trainer_arguments,
 )
@@ -187,9 +187,7 @@ def fit_mel_diffusion(
         parts=("diffusion_loss", "prior_loss", "vocoder_loss"),
     )
     train_and_report(trainer, last, arguments, {"utterances": len(crops), "parameters": f"{model.num_parameters():,}"})
-    if trainer.is_world_process_zero():
-        save_whole(copy.deepcopy(model).cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
-    return output_dir
+    return save_trained(copy.deepcopy(model), output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -37,7 +37,7 @@ from .data.load_rows import load_rows
 from .data.row_digests import dataset_digest
 from .every_frame import every_frame
 from .load_parts import load_speech_decoder, load_speech_tokenizer
-from .runs import add_settings, check_counts, given_settings, open_run, save_whole
+from .runs import add_settings, check_counts, given_settings, open_run, save_trained
 from .speech_command import add_speech
 from .train_decoder import UtteranceCrops, check_speech, collate_crops
 from .vocoder_duel import HifiGanArguments, VocoderRunArguments, train_vocoder
@@ -224,8 +224,7 @@ def train_mel_hifigan(
     measure_bands(vocoder, rows)
     model = SpectrumVocoder(vocoder, mel)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
-    save_whole(trained.vocoder.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
-    return output_dir
+    return save_trained(trained.vocoder, output_dir, arguments, {})
 
 
 def finetune_vocoder(
@@ -288,8 +287,7 @@ def fit_finetuned(
     model = SpectrumVocoder(decoder.vocoder, decoder.config)
     trained = train_vocoder(model, "vocoder", rows, collate_crops, checkpoints, arguments, seed=seed, last=last)
     decoder.vocoder = trained.vocoder.requires_grad_(False)
-    save_whole(decoder.to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on=built_on)
-    return output_dir
+    return save_trained(decoder, output_dir, arguments, built_on)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,8 +17,8 @@ from ..processing.errors import TriglotError
 from .data.picture_rows import as_tensor, held_out_scenes, training_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
-from .image_tokenizer_run import PictureRunArguments, fit_to_pictures, save_trained
-from .runs import add_settings, given_settings, open_run
+from .image_tokenizer_run import PictureRunArguments, fit_to_pictures
+from .runs import add_settings, given_settings, open_run, save_trained
 from .scene_classifier import SIDE, SceneClassifier, SceneClassifierConfig, facts_of, load_scene_classifier
 
 NOISE = 0.03  # deviation of pixels at most, in training, so that features do not hang on last bits

@@ -34,7 +34,7 @@ from .runs import (
     chosen_optimizers,
     fitting_deviation,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -169,10 +169,7 @@ def train_speaker_encoder(
     train_and_report(trainer, last, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
     model.speakers, model.config.num_speakers = None, 0
-    if trainer.is_world_process_zero():
-        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir)
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(model, output_dir, arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

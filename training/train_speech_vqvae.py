@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from datasets import Dataset
 from transformers import set_seed
 
@@ -36,7 +35,7 @@ from .runs import (
     fitting_deviation,
     given_settings,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -129,10 +128,7 @@ def train_speech_vqvae(
     )
     train_and_report(trainer, checkpoint, arguments)
     model = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_world_process_zero():
-        save_whole(model.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(model, output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from .data.token_examples import compact_example, held_facts
 from .packed_attention import use_packed_attention
 from .run_inputs import text_digest
 from .run_report import train_and_report
-from .runs import chosen_optimizers, open_run, save_whole, trainer_arguments
+from .runs import chosen_optimizers, open_run, save_trained, trainer_arguments
 from .train_lm import LmArguments, new_base
 
 EQUALS = "="  # between a text and its translation: <|sep|> is no id of a text LM
@@ -100,9 +100,6 @@ def train_text_lm(
         use_packed_attention(model, settings.device)
     trainer = Trainer(model=model, args=settings, train_dataset=packed, optimizers=chosen_optimizers(model, arguments))
     train_and_report(trainer, last, arguments, held_facts(examples))
-    if trainer.is_world_process_zero():
-        trained = trainer.accelerator.unwrap_model(trainer.model)
-        trained.config.use_cache = True
-        save_whole(trained.to("cpu"), output_dir, built_on={})
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    trained.config.use_cache = True
+    return save_trained(trained, output_dir, arguments, {})

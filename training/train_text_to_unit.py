@@ -41,7 +41,7 @@ from .runs import (
     fitting_deviation,
     given_settings,
     open_run,
-    save_whole,
+    save_trained,
     trainer_arguments,
 )
 from .seeded_data import seeded_data
@@ -243,10 +243,7 @@ def fit_text_to_unit(
     }
     train_and_report(trainer, last, arguments, facts)
     trained: Any = trainer.accelerator.unwrap_model(trainer.model)
-    if trainer.is_world_process_zero():
-        save_whole(trained.float().cpu().to(getattr(torch, arguments.dtype)).eval(), output_dir, built_on={})
-    trainer.accelerator.wait_for_everyone()
-    return output_dir
+    return save_trained(trained, output_dir, arguments, {})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -18,7 +18,8 @@ from triglot.training.data.packing import InTwoParts, PackedRows, pack
 from triglot.training.data.token_examples import row_contents, row_examples, token_examples
 from triglot.training.data.token_rows import DatasetRows
 from triglot.training.lm_trainer import WeighedLoss
-from triglot.training.train_lm import LmArguments, train_lm
+from triglot.training.load_parts import load_image_tokenizer, load_speech_tokenizer
+from triglot.training.train_lm import LmArguments, make_model, make_processor, new_base, train_lm
 
 TINY = {
     "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64, "image_codes": 8,
@@ -311,6 +312,14 @@ def test_going_on_from_a_trained_model(rows, random_checkpoint, tmp_path):
             train_lm(rows, *folders(random_checkpoint), tmp_path / "refused", arguments)
 
 
+def test_the_model_is_told_how_to_draw(random_checkpoint, image_tokenizer):
+    arguments = LmArguments(**{**TINY, "drawing_top_k": 5, "drawing_temperature": 0.9})
+    tokenizers = load_speech_tokenizer(random_checkpoint / "speech_tokenizer"), load_image_tokenizer(image_tokenizer)
+    processor = make_processor(random_checkpoint, tokenizers[0], None, arguments, tokenizers[1])
+    told = make_model(new_base(processor, arguments), processor, arguments).generation_config.drawing
+    assert told == {"temperature": 0.9, "top_k": 5, "guidance_scale": 1.0}
+
+
 def extended(image: dict | None, base, init="mean"):
     """A Triglot over a text LM, with five speech codes and pictures."""
     media = [{"name": "speech", "size": 5, "frame_rate": 25.0, "fingerprint": "a" * 64}]
@@ -370,6 +379,7 @@ def test_other_tokens_are_no_start():
         ({"first_steps": 5}, "first_tasks holds ''"),
         ({"first_tasks": "ASR", "first_steps": 9, "max_steps": 8}, "first_steps is 9"),
         ({"decay_steps": 9, "max_steps": 8}, "decay_steps is 9"),
+        ({"drawing_top_k": -1}, "drawing_top_k -1"),
     ],
 )
 def test_refused(arguments, message):
