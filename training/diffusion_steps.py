@@ -51,29 +51,32 @@ def check_steps(decoders: Mapping[str, Any], steps: Sequence[int]) -> None:
 
 
 def draw_by_steps(cards: Sequence[Any], columns: Columns, path: Path) -> None:
-    """One panel a measure, one line for each decoder by diffusion, over its steps; cards without steps as dotted lines."""
+    """One panel a measure, one line for each decoder by diffusion, over its steps; each card without steps as a dotted line."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     lines: dict[str, list[Any]] = {}
     for card in cards:
         if card.steps is not None:
             lines.setdefault(card.name.rpartition(AT)[0] or card.name, []).append(card)
-    figure = Figure(figsize=(3.4 * len(BY_STEPS), 2.8), dpi=110, layout="constrained")
+    others = [card for card in cards if card.steps is None]
+    colours = {name: f"C{place % 10}" for place, name in enumerate([*lines, *(card.name for card in others)])}
+    figure = Figure(figsize=(3.4 * len(BY_STEPS), 3.1), dpi=110, layout="constrained")
     for axis, field in zip(figure.subplots(1, len(BY_STEPS)), BY_STEPS):
         title, factor, _ = columns[field]
         for name, measured in lines.items():
             points = [(card.steps, factor * value) for card in measured if (value := getattr(card, field)) is not None]
             if points:
-                axis.plot(*zip(*sorted(points)), marker="o", label=name)
-        for card in cards:
-            if card.steps is None and getattr(card, field) is not None:
-                axis.axhline(factor * getattr(card, field), color="black", linestyle=":", linewidth=1)
+                axis.plot(*zip(*sorted(points)), marker="o", color=colours[name])
+        for card in others:
+            if getattr(card, field) is not None:
+                axis.axhline(factor * getattr(card, field), color=colours[card.name], linestyle=":")
         ticks = sorted({card.steps for measured in lines.values() for card in measured if card.steps})
         axis.set_xscale("log", base=2)
         axis.set(title=f"{title} (less is better)", xlabel="steps", xticks=ticks, ylim=(0, None))
         axis.set_xticklabels([str(count) for count in ticks])
         axis.title.set_size(9)
-    if len(lines) > 1:
-        figure.axes[0].legend(fontsize=7)
+    keys = [Line2D([], [], color=colour, linestyle="-" if name in lines else ":") for name, colour in colours.items()]
+    figure.legend(keys, list(colours), loc="outside lower center", ncols=min(6, len(keys)), fontsize=8, frameon=False)
     FigureCanvasAgg(figure).print_png(path)
