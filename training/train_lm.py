@@ -210,11 +210,8 @@ def make_model(
     # the stock pipelines would otherwise stop after 256 ids
     pictures = sum(math.prod(entry["grid"]) for entry in processor.modalities if entry.get("grid") is not None)
     if "image" in tokenizers:
-        settings.drawing = {
-            "temperature": arguments.drawing_temperature,
-            "top_k": arguments.drawing_top_k,
-            "guidance_scale": arguments.guidance_scale,
-        }
+        drawing = {"temperature": arguments.drawing_temperature, "guidance_scale": arguments.guidance_scale}
+        settings.drawing = drawing | ({"top_k": arguments.drawing_top_k} if arguments.drawing_top_k else {})
     settings.max_new_tokens = 2 * arguments.text_budget + arguments.speech_budget + pictures + 8
     return model
 
