@@ -229,13 +229,12 @@ class _Run:
         optimiser.step()
 
     def _log(self, parts: Mapping[str, torch.Tensor], share: float) -> None:
-        for name, value in parts.items():
-            self.sums[name].append(float(value))
+        here = torch.stack([value.detach().float() for value in parts.values()])
+        for name, value in zip(parts, self.accelerator.reduce(here, "mean").tolist()):  # of all ranks
+            self.sums[name].append(value)
         step, steps = self.state.global_step, self.arguments.max_steps
         if step % self.arguments.logging_steps == 0 or step == steps:
-            here = torch.tensor([sum(values) / len(values) for values in self.sums.values()])
-            everywhere = self.accelerator.reduce(here.to(self.accelerator.device), "mean").tolist()  # of all ranks
-            means = {name: round(mean, 4) for name, mean in zip(self.sums, everywhere)}
+            means = {name: round(sum(values) / len(values), 4) for name, values in self.sums.items()}
             self.sums.clear()
             entry = {**means, "learning_rate": share * self.arguments.learning_rate, "epoch": self.state.epoch}
             self.state.log_history.append({**entry, "step": step})

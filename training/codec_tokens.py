@@ -171,7 +171,7 @@ def fit_codec_tokens(
         parts=parts,
     )
     train_and_report(trainer, last, arguments)
-    trained: Any = copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model)).cpu()
+    trained: Any = copy.deepcopy(trainer.accelerator.unwrap_model(trainer.model))
     return save_trained(trained, output_dir, arguments, {"codec": codec_dir})
 
 
