@@ -1,7 +1,8 @@
-"""Decoders by diffusion at several numbers of steps: which can, a report's rows for each number, and steps.png."""
+"""Decoders by diffusion at several numbers of steps and scales of guidance: which can, a report's rows for each, and steps.png."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from .card_report import Columns
 from .runs import whole_numbers
 
 AT = "@"  # between a decoder's name and its steps
+GUIDED = "@g"  # between its name and its scale of guidance
 BY_STEPS = ("wer", "mel_distance", "real_time_factor")  # what steps.png shows
 
 
@@ -27,17 +29,58 @@ def sampling_steps(decoder: Any) -> int | None:
     return getattr(getattr(decoder, "config", None), "sampling_steps", None)
 
 
+def parse_guidance(given: str) -> list[float]:
+    """ "1 1.5 2" -> [1.0, 1.5, 2.0].
+
+    Raises:
+        TriglotError: something else than numbers.
+    """
+    try:
+        return [float(word) for word in given.split()]
+    except ValueError:
+        raise TriglotError(f"guidance is {given!r}; numbers with spaces between are needed, e.g. '1 1.5 2'.") from None
+
+
+def guidance_scale(decoder: Any) -> float | None:
+    """The scale of guidance of a decoder by diffusion; None for the others, and for one that was never without its condition."""
+    config = getattr(decoder, "config", None)
+    return float(config.guidance_scale) if getattr(config, "condition_dropout", 0) else None
+
+
 @contextmanager
-def at_steps(decoder: Any, steps: int | None) -> Iterator[None]:
-    """Within it, a decoder by diffusion takes so many steps; None for its own."""
-    before = sampling_steps(decoder)
-    if steps is not None:
-        decoder.config.sampling_steps = steps
+def at_setting(decoder: Any, name: str, value: float | None) -> Iterator[None]:
+    """Within it, a setting of the decoder's config has that value; None for its own."""
+    if value is None:
+        yield
+        return
+    before = getattr(decoder.config, name)
+    setattr(decoder.config, name, value)
     try:
         yield
     finally:
-        if steps is not None:
-            decoder.config.sampling_steps = before
+        setattr(decoder.config, name, before)
+
+
+def at_steps(decoder: Any, steps: int | None) -> AbstractContextManager[None]:
+    """Within it, a decoder by diffusion takes so many steps; None for its own."""
+    return at_setting(decoder, "sampling_steps", steps)
+
+
+def at_guidance(decoder: Any, scale: float | None) -> AbstractContextManager[None]:
+    """Within it, a decoder by diffusion is guided so strongly; None for its own scale."""
+    return at_setting(decoder, "guidance_scale", scale)
+
+
+def check_guidance(decoders: Mapping[str, Any], scales: Sequence[float]) -> None:
+    """Raises TriglotError for scales that no decoder can take, or that are no scales."""
+    if scales and all(guidance_scale(decoder) is None for decoder in decoders.values()):
+        raise TriglotError(
+            f"guidance is for decoders by diffusion that were trained with condition_dropout; of {', '.join(decoders) or 'none'} none is one."
+        )
+    if any(not 0 <= scale < math.inf for scale in scales) or len(set(scales)) < len(scales):
+        raise TriglotError(
+            f"guidance is {' '.join(f'{scale:g}' for scale in scales)}; numbers of at least 0, each once, are allowed."
+        )
 
 
 def check_steps(decoders: Mapping[str, Any], steps: Sequence[int]) -> None:

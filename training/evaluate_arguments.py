@@ -129,6 +129,10 @@ def add_image_decoder_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="of these rows (default: test)")
     parser.add_argument("--pictures", type=int, default=300, help="how many (default: 300)")
     parser.add_argument(
+        "--guidance", default="", help="scales of guidance at which decoders by diffusion are measured, e.g. \"1 1.5 2\" "
+        "(default: their own)",
+    )  # fmt: skip
+    parser.add_argument(
         "--side",
         type=int,
         help="pixels of what the tokenizer is shown, squares (default: the pictures that it takes apart)",

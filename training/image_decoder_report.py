@@ -29,6 +29,7 @@ from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_image, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
+from .diffusion_steps import GUIDED, at_guidance, check_guidance, guidance_scale, parse_guidance
 from .image_decoder_run import codes_tokenizer, fit_of, shape_of
 from .image_metrics import frechet_distance, psnr, ssim
 from .image_tokenizer_report import SIDE, show_pictures
@@ -59,12 +60,14 @@ class ImageDecoderCard:
         ssim: Mean over pictures.
         fid: Fréchet distance of the classifier's features from those of the originals.
         score: Share of the scenes that the checker sees in their pictures.
+        guidance: Scale of a decoder by diffusion that can be guided.
         seconds: A picture, drawn one by one.
     """
 
     name: str
     kind: str
     size: str
+    guidance: float | None = None
     parameters: float | None = None
     psnr: float | None = None
     ssim: float | None = None
@@ -75,6 +78,7 @@ class ImageDecoderCard:
 
 COLUMNS = {  # field: (title, factor, digits)
     "size": ("pixels", 1, 0),
+    "guidance": ("guidance", 1, 2),
     "psnr": ("PSNR, dB", 1, 1),
     "ssim": ("SSIM", 1, 3),
     "fid": ("FID", 1, 3),
@@ -119,6 +123,7 @@ def measure_image_decoder(
         kind=type(decoder).__name__,
         parameters=sum(weight.numel() for weight in decoder.parameters()) / 1e6,
         size=f"{drawn[0].shape[1]} x {drawn[0].shape[2]}",
+        guidance=guidance_scale(decoder),
         psnr=float(torch.cat([psnr(*pair) for pair in pairs]).mean()),
         ssim=float(torch.cat([ssim(*pair) for pair in pairs]).mean()),
         seconds=elapsed / len(codes),
@@ -150,6 +155,7 @@ def report_image_decoders(
     what: str = "pictures",
     scenes: Sequence[Scene] | None = None,
     classifier: SceneClassifier | None = None,
+    guidance: Sequence[float] = (),
 ) -> list[ImageDecoderCard]:
     """Measures every decoder, and the tokenizer where it draws, and writes the report; an older one there is replaced.
 
@@ -162,9 +168,10 @@ def report_image_decoders(
         what: How the report calls the pictures.
         scenes: What they show; None leaves the checker out.
         classifier: Gives features; None leaves FID out.
+        guidance: Scales at which decoders by diffusion are measured, each as a row of its own; none for their own scale alone.
 
     Raises:
-        TriglotError: a decoder of another tokenizer's codes, fewer than 2 pictures, or nothing that draws.
+        TriglotError: a decoder of another tokenizer's codes, fewer than 2 pictures, nothing that draws, or scales that nobody can take.
     """
     for name, decoder in decoders.items():  # all are looked at before the first is measured
         if decoder.fingerprint and decoder.fingerprint != tokenizer.fingerprint:
@@ -175,6 +182,7 @@ def report_image_decoders(
         raise TriglotError(
             f"A {type(tokenizer).__name__} does not draw; name an image decoder of its codes as NAME=FOLDER."
         )
+    check_guidance(drawing, guidance)
     size = (side, side) if side is not None else shape_of(tokenizer) or (SIDE, SIDE)
     shown = pictures(size)
     if len(shown) < 2:
@@ -182,12 +190,14 @@ def report_image_decoders(
     codes = tokenizer.encode(shown)
     cards, sheet = [], {}
     for name, decoder in drawing.items():
-        shape = decoder.config.shape
-        card, drawn = measure_image_decoder(
-            name, decoder, codes, pictures(shape), scenes=scenes, classifier=classifier
-        )
-        cards.append(card)
-        sheet[name] = drawn[:SHOWN]
+        wanted = pictures(decoder.config.shape)
+        scales: Sequence[float | None] = guidance if guidance and guidance_scale(decoder) is not None else (None,)
+        for scale in scales:
+            row = name if scale is None else f"{name}{GUIDED}{scale:g}"
+            with at_guidance(decoder, scale):
+                card, drawn = measure_image_decoder(row, decoder, codes, wanted, scenes=scenes, classifier=classifier)
+            cards.append(card)
+            sheet[row] = drawn[:SHOWN]
     of_all = _of_all(shown, shown, scenes, classifier)
     cards.append(ImageDecoderCard(name=ORIGINALS, kind=ORIGINALS, size=f"{size[0]} x {size[1]}", **of_all))
     facts = {
@@ -248,6 +258,7 @@ def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:
     if arguments.pictures < 2:
         raise TriglotError(f"pictures is {arguments.pictures}; at least 2 are needed.")
     tokenizer = codes_tokenizer(arguments.tokenizer)
+    guidance = parse_guidance(arguments.guidance)
     decoders = {name: load_image_decoder(folder) for name, folder in named_parts(arguments.decoders).items()}
     classifier = load_scene_classifier(arguments.classifier) if arguments.classifier else None
     scenes, what = None, f"pictures of {Path(arguments.rows or '').name}"
@@ -257,7 +268,7 @@ def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:
     else:
         scenes, what = held_out_scenes(arguments.pictures, arguments.seed), "held-out scenes"
         pictures = scenes_at(scenes)
-    told = {"side": arguments.side, "what": what, "scenes": scenes, "classifier": classifier}
+    told = {"side": arguments.side, "what": what, "scenes": scenes, "classifier": classifier, "guidance": guidance}
     cards = report_image_decoders(decoders, tokenizer, arguments.out, pictures, **told)
     print((Path(arguments.out) / "report.md").read_text(encoding="utf-8"))
     return cards

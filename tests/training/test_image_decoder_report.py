@@ -113,6 +113,33 @@ def test_the_command_line(image_tokenizer, classifier, tmp_path, capsys):
     assert "no scene classifier" in capsys.readouterr().err
 
 
+def test_scales_of_guidance_are_rows(image_tokenizer, tmp_path, capsys):
+    tokenizer = AutoModel.from_pretrained(image_tokenizer)
+    torch.manual_seed(0)
+    decoders = tiny_decoders(tokenizer.grid, tokenizer.codebook_size, tokenizer.fingerprint)
+    kept = {"gan": decoders["gan"], "latent": decoders["latent"].eval()}
+    kept["latent"].config.guidance_scale = 1.5
+    told = (tokenizer, tmp_path / "card", scenes_at(held_out_scenes(2)))
+    cards = {card.name: card for card in report_image_decoders(kept, *told, side=16, guidance=(1, 3))}
+    assert list(cards) == ["tokenizer", "gan", "latent@g1", "latent@g3", "originals"]
+    assert [card.guidance for card in cards.values()] == [None, None, 1, 3, None]
+    assert cards["latent@g1"].psnr != cards["latent@g3"].psnr and kept["latent"].config.guidance_scale == 1.5
+    assert "| guidance |" in (tmp_path / "card" / "report.md").read_text()
+    [_, card, _] = report_image_decoders({"latent": kept["latent"]}, *told, side=16)
+    assert (card.name, card.guidance) == ("latent", 1.5)
+    for given, scales, message in (
+        ({"gan": decoders["gan"]}, (2,), "trained with condition_dropout; of tokenizer, gan none is one"),
+        (kept, (-1,), "guidance is -1; numbers of at least 0"),
+        (kept, (2, 2), "each once"),
+        (kept, (float("nan"),), "guidance is nan"),
+    ):
+        with pytest.raises(TriglotError, match=message):
+            report_image_decoders(given, *told, side=16, guidance=scales)
+    command = ["evaluate", "image-decoder", "--tokenizer", str(image_tokenizer), "--out", str(tmp_path / "none")]
+    assert main([*command, "--guidance", "1, 2"]) == 1
+    assert "numbers with spaces between" in capsys.readouterr().err and not (tmp_path / "none").exists()
+
+
 def test_codes_of_another_tokenizer_are_refused(image_tokenizer, tmp_path):
     tokenizer = AutoModel.from_pretrained(image_tokenizer)
     decoders = {"other": tiny_decoders(tokenizer.grid, 8, "another")["gan"]}
