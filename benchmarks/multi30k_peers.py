@@ -227,10 +227,14 @@ def text_peer(arguments: argparse.Namespace, texts: Texts, device: torch.device)
     end = time.monotonic() + arguments.wait
     while time.monotonic() < end and not all(map(Path.is_file, (written_down, arguments.items or written_down))):
         time.sleep(0.5)
-    if written_down.is_file():
+    if not written_down.is_file():
+        print(f"{written_down} is not there: the cascade is left out", flush=True)
+    else:
         lines = json.loads(written_down.read_text(encoding="utf-8"))["ASR"][first]
         result["cascade"] = {f"{first}-{other}": translate(lines, first, other) for other in others}
-    if arguments.items and arguments.items.is_file():
+    if arguments.items and not arguments.items.is_file():
+        print(f"{arguments.items} is not there: the mixed cascade is left out", flush=True)
+    elif arguments.items:
         items = [json.loads(line) for line in arguments.items.read_text(encoding="utf-8").splitlines()]
         asr = [item for item in items if item["task"] == "ASR" and item["source_language"] == first]
         lines = [item["hypothesis"] for item in asr][: len(tests)]
