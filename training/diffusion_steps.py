@@ -75,7 +75,7 @@ def check_guidance(decoders: Mapping[str, Any], scales: Sequence[float]) -> None
     """Raises TriglotError for scales that no decoder can take, or that are no scales."""
     if scales and all(guidance_scale(decoder) is None for decoder in decoders.values()):
         raise TriglotError(
-            f"guidance is for decoders by diffusion that were trained with condition_dropout; of {', '.join(decoders) or 'none'} none is one."
+            f"guidance is for decoders by diffusion that were trained with condition_dropout; of {', '.join(decoders)} none is one."
         )
     if any(not 0 <= scale < math.inf for scale in scales) or len(set(scales)) < len(scales):
         raise TriglotError(
