@@ -43,7 +43,7 @@ def parse_guidance(given: str) -> list[float]:
 
 def guidance_scale(decoder: Any) -> float | None:
     """The scale of guidance of a decoder by diffusion; None for the others, and for one that was never without its condition."""
-    config = getattr(decoder, "config", None)
+    config: Any = getattr(decoder, "config", None)
     return float(config.guidance_scale) if getattr(config, "condition_dropout", 0) else None
 
 
