@@ -33,7 +33,7 @@ from ..version import __version__
 from .card_report import write_cards
 from .data.demo_world import speak
 from .data.splits import HELD_OUT_VOICES, Item, held_out_sentences, random_speaker
-from .diffusion_steps import AT, at_steps, check_steps, draw_by_steps, parse_steps, sampling_steps
+from .diffusion_settings import check_steps, draw_by_steps, parse_steps, rows_by_steps, sampling_steps
 from .evaluate_models import JUDGE_RATE, CheckpointUnderTest, at_judge_rate, load_judge, load_speaker_model
 from .load_parts import load_speech_decoder, load_speech_tokenizer
 from .metrics import WordErrorRate
@@ -357,10 +357,8 @@ def report_decoders(
     voices = None if embed is None else VoiceJudge(known, embed)
     cards = [measure_recordings(trials, judge=judge, voices=voices)]
     for name, decoder in decoders.items():
-        counts: Sequence[int | None] = steps if steps and sampling_steps(decoder) else (None,)
-        for count in counts:
-            row = name if count is None else f"{name}{AT}{count}"
-            with at_steps(decoder, count):
+        for row, setting in rows_by_steps(name, decoder, steps):
+            with setting:
                 cards.append(
                     measure_decoder(row, decoder, tokenizer, trials, judge=judge, voices=voices, checkpoint=checkpoint)
                 )

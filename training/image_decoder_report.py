@@ -29,7 +29,7 @@ from .data.load_rows import open_whole_rows
 from .data.picture_rows import ImageRows, as_image, as_tensor, held_out_scenes
 from .data.scene_pictures import draw_scene
 from .data.scenes import Scene
-from .diffusion_steps import GUIDED, at_guidance, check_guidance, guidance_scale, parse_guidance
+from .diffusion_settings import check_guidance, guidance_scale, parse_guidance, rows_by_guidance
 from .image_decoder_run import codes_tokenizer, fit_of, shape_of
 from .image_metrics import frechet_distance, psnr, ssim
 from .image_tokenizer_report import SIDE, show_pictures
@@ -191,10 +191,8 @@ def report_image_decoders(
     cards, sheet = [], {}
     for name, decoder in drawing.items():
         wanted = pictures(decoder.config.shape)
-        scales: Sequence[float | None] = guidance if guidance and guidance_scale(decoder) is not None else (None,)
-        for scale in scales:
-            row = name if scale is None else f"{name}{GUIDED}{scale:g}"
-            with at_guidance(decoder, scale):
+        for row, setting in rows_by_guidance(name, decoder, guidance):
+            with setting:
                 card, drawn = measure_image_decoder(row, decoder, codes, wanted, scenes=scenes, classifier=classifier)
             cards.append(card)
             sheet[row] = drawn[:SHOWN]
@@ -257,8 +255,8 @@ def run(arguments: argparse.Namespace) -> list[ImageDecoderCard]:
     """`triglot evaluate image-decoder`, with the arguments of `evaluate_arguments.add_image_decoder_arguments`."""
     if arguments.pictures < 2:
         raise TriglotError(f"pictures is {arguments.pictures}; at least 2 are needed.")
-    tokenizer = codes_tokenizer(arguments.tokenizer)
     guidance = parse_guidance(arguments.guidance)
+    tokenizer = codes_tokenizer(arguments.tokenizer)
     decoders = {name: load_image_decoder(folder) for name, folder in named_parts(arguments.decoders).items()}
     classifier = load_scene_classifier(arguments.classifier) if arguments.classifier else None
     scenes, what = None, f"pictures of {Path(arguments.rows or '').name}"

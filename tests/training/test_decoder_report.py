@@ -22,7 +22,7 @@ from triglot.training.decoder_report import (
     measure_recordings,
     report_decoders,
 )
-from triglot.training.diffusion_steps import parse_steps
+from triglot.training.diffusion_settings import parse_steps
 from triglot.training.evaluate_models import CheckpointUnderTest, load_speaker_model
 
 JUDGE = "tests/data/judge"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from .runs import whole_numbers
 
 AT = "@"  # between a decoder's name and its steps
 GUIDED = "@g"  # between its name and its scale of guidance
+Row = tuple[str, AbstractContextManager[None]]  # a row's name, and what the decoder is measured within
 BY_STEPS = ("wer", "mel_distance", "real_time_factor")  # what steps.png shows
 
 
@@ -48,27 +49,28 @@ def guidance_scale(decoder: Any) -> float | None:
 
 
 @contextmanager
-def at_setting(decoder: Any, name: str, value: float | None) -> Iterator[None]:
-    """Within it, a setting of the decoder's config has that value; None for its own."""
-    if value is None:
-        yield
-        return
-    before = getattr(decoder.config, name)
-    setattr(decoder.config, name, value)
+def _at(decoder: Any, setting: str, value: float) -> Iterator[None]:
+    """Within it, a setting of the decoder's config has that value."""
+    before = getattr(decoder.config, setting)
+    setattr(decoder.config, setting, value)
     try:
         yield
     finally:
-        setattr(decoder.config, name, before)
+        setattr(decoder.config, setting, before)
 
 
-def at_steps(decoder: Any, steps: int | None) -> AbstractContextManager[None]:
-    """Within it, a decoder by diffusion takes so many steps; None for its own."""
-    return at_setting(decoder, "sampling_steps", steps)
+def rows_by_steps(name: str, decoder: Any, steps: Sequence[int]) -> list[Row]:
+    """The rows of a decoder: one for each number of steps, or one at its own settings where none is asked for or it takes none."""
+    if not steps or sampling_steps(decoder) is None:
+        return [(name, nullcontext())]
+    return [(f"{name}{AT}{count}", _at(decoder, "sampling_steps", count)) for count in steps]
 
 
-def at_guidance(decoder: Any, scale: float | None) -> AbstractContextManager[None]:
-    """Within it, a decoder by diffusion is guided so strongly; None for its own scale."""
-    return at_setting(decoder, "guidance_scale", scale)
+def rows_by_guidance(name: str, decoder: Any, scales: Sequence[float]) -> list[Row]:
+    """The rows of a decoder: one for each scale of guidance, or one at its own settings where none is asked for or it takes none."""
+    if not scales or guidance_scale(decoder) is None:
+        return [(name, nullcontext())]
+    return [(f"{name}{GUIDED}{scale:g}", _at(decoder, "guidance_scale", scale)) for scale in scales]
 
 
 def check_guidance(decoders: Mapping[str, Any], scales: Sequence[float]) -> None:
